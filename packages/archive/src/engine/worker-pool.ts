@@ -1,0 +1,195 @@
+import { availableParallelism } from 'node:os'
+import { type MessagePort, parentPort, type Transferable, Worker } from 'node:worker_threads'
+import { type ErrorCode, HoldfastError, isHoldfastError } from '@holdfast/contract'
+
+export interface WorkerPoolOptions {
+  readonly entry: URL
+  readonly workerData: unknown
+  /** Threads; the machine's parallelism, at most 8, when left out. */
+  readonly size?: number
+  /** Jobs handed to one thread before its first answers: enough that it never idles between two. */
+  readonly depth?: number
+  /** Receives whatever a worker posts besides its answers. */
+  readonly onMessage?: (message: unknown, worker: number) => void
+}
+
+interface PlainError {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly place?: string | undefined
+  readonly guidance?: string | undefined
+}
+
+type Answer<Result> =
+  | { readonly jobDone: number; readonly result: Result }
+  | { readonly jobFailed: number; readonly error: PlainError }
+
+interface Member {
+  readonly thread: Worker
+  readonly number: number
+  outstanding: number
+}
+
+interface Waiting<Result> {
+  readonly resolve: (result: Result) => void
+  readonly reject: (error: unknown) => void
+  readonly member: Member
+}
+
+/**
+ * A fixed set of worker threads that answer jobs. `run` waits for a free place, so a producer that
+ * awaits it is held to the pace of the workers. A thread that dies fails every job it held.
+ */
+export class WorkerPool<Job, Result> {
+  readonly size: number
+  readonly #members: readonly Member[]
+  readonly #depth: number
+  readonly #jobs = new Map<number, Waiting<Result>>()
+  readonly #forPlace: (() => void)[] = []
+  #lastJob = 0
+  #broken: unknown
+
+  constructor(options: WorkerPoolOptions) {
+    this.size = options.size ?? Math.min(8, availableParallelism())
+    this.#depth = options.depth ?? 2
+    this.#members = Array.from({ length: this.size }, (_, number) => this.#start(options, number))
+  }
+
+  /** Resolves with the job's answer. `worker` pins it to one thread, regardless of how busy that is. */
+  async run(job: Job, transfer: readonly Transferable[] = [], worker?: number): Promise<Result> {
+    const answer = await this.start(job, transfer, worker)
+    return await answer.result
+  }
+
+  /** Resolves as soon as the job was handed over; the answer is a promise inside the value. */
+  async start(job: Job, transfer: readonly Transferable[] = [], worker?: number): Promise<{ readonly result: Promise<Result> }> {
+    const member = worker === undefined ? await this.#freeMember() : this.#members[worker]
+    if (member === undefined) throw new HoldfastError('Internal', `there is no worker ${worker}`)
+    if (this.#broken !== undefined) throw this.#broken
+    member.outstanding++
+    const id = ++this.#lastJob
+    const result = new Promise<Result>((resolve, reject) => this.#jobs.set(id, { resolve, reject, member }))
+    // the caller may look at it only later; a rejection meanwhile is not an unhandled one
+    result.catch(() => undefined)
+    member.thread.postMessage({ id, job }, transfer)
+    return { result }
+  }
+
+  /** Posts a message outside the job protocol to every thread. */
+  broadcast(message: unknown): void {
+    for (const member of this.#members) member.thread.postMessage({ message })
+  }
+
+  /** Ends all threads at once; jobs still running fail. */
+  async close(): Promise<void> {
+    this.#fail(new HoldfastError('Cancelled', 'the worker pool was closed'))
+    await Promise.all(this.#members.map(async (member) => await member.thread.terminate()))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #start(options: WorkerPoolOptions, number: number): Member {
+    const thread = new Worker(options.entry, {
+      workerData: options.workerData,
+      // short-lived objects die young: a small nursery keeps resident memory down
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    })
+    const member: Member = { thread, number, outstanding: 0 }
+    thread.on('message', (message: Answer<Result> | { readonly other: unknown }) => {
+      if ('other' in message) options.onMessage?.(message.other, number)
+      else this.#settle(message)
+    })
+    thread.on('error', (error) => this.#fail(error))
+    thread.on('exit', (code) => this.#fail(new HoldfastError('Internal', `a worker thread ended with code ${code}`)))
+    return member
+  }
+
+  #settle(answer: Answer<Result>): void {
+    const id = 'jobDone' in answer ? answer.jobDone : answer.jobFailed
+    const waiting = this.#jobs.get(id)
+    if (waiting === undefined) return
+    this.#jobs.delete(id)
+    waiting.member.outstanding--
+    if ('jobDone' in answer) waiting.resolve(answer.result)
+    else waiting.reject(reviveError(answer.error))
+    this.#forPlace.shift()?.()
+  }
+
+  async #freeMember(): Promise<Member> {
+    for (;;) {
+      if (this.#broken !== undefined) throw this.#broken
+      const least = this.#members.reduce((a, b) => (b.outstanding < a.outstanding ? b : a))
+      if (least.outstanding < this.#depth) return least
+      await new Promise<void>((resolve) => this.#forPlace.push(resolve))
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#broken ??= error
+    for (const waiting of this.#jobs.values()) waiting.reject(this.#broken)
+    this.#jobs.clear()
+    for (const wake of this.#forPlace.splice(0)) wake()
+  }
+}
+
+/** What a worker's job handler may give back: the answer and what moves with it instead of being copied. */
+export interface JobAnswer<Result> {
+  readonly result: Result
+  readonly transfer?: readonly Transferable[]
+}
+
+export interface JobServer {
+  /** Posts to the pool's onMessage. */
+  post(message: unknown, transfer?: readonly Transferable[]): void
+}
+
+/**
+ * The worker's side: answers jobs one at a time, in order. An error a handler throws fails that job
+ * only. `onMessage` receives what `broadcast` posts, between two jobs.
+ */
+export function serveJobs<Job, Result>(
+  handle: (job: Job) => JobAnswer<Result> | Promise<JobAnswer<Result>>,
+  onMessage: (message: unknown) => void = () => undefined,
+): JobServer {
+  const port = ownPort()
+  let last: Promise<void> = Promise.resolve()
+  const answer = async (id: number, job: Job): Promise<void> => {
+    try {
+      const { result, transfer } = await handle(job)
+      port.postMessage({ jobDone: id, result }, transfer ?? [])
+    } catch (error) {
+      port.postMessage({ jobFailed: id, error: plainError(error) })
+    }
+  }
+  port.on('message', (envelope: { readonly id: number; readonly job: Job } | { readonly message: unknown }) => {
+    if ('message' in envelope) onMessage(envelope.message)
+    else last = last.then(async () => await answer(envelope.id, envelope.job))
+  })
+  return { post: (message, transfer) => port.postMessage({ other: message }, transfer ?? []) }
+}
+
+function ownPort(): MessagePort {
+  if (parentPort === null) throw new HoldfastError('Internal', 'this file runs as a worker thread only')
+  return parentPort
+}
+
+function plainError(error: unknown): PlainError {
+  if (isHoldfastError(error)) {
+    return { code: error.code, message: error.message, place: error.place, guidance: error.guidance }
+  }
+  return { code: 'Internal', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+}
+
+function reviveError(error: PlainError): HoldfastError {
+  return new HoldfastError(error.code, error.message, {
+    ...(error.place === undefined ? {} : { place: error.place }),
+    ...(error.guidance === undefined ? {} : { guidance: error.guidance }),
+  })
+}
+
+/** The worker file beside `moduleUrl`, in TypeScript when running from source and JavaScript when built. */
+export function workerEntry(moduleUrl: string, name: string): URL {
+  return new URL(`./${name}${moduleUrl.endsWith('.ts') ? '.ts' : '.js'}`, moduleUrl)
+}

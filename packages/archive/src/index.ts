@@ -1,0 +1,4 @@
+export type { ProgressEvent, ProgressSink, ProgressStatus } from './progress.ts'
+export { findSnapshot, loadSnapshots, matchesFilter, type LoadedSnapshots, type SnapshotFilter } from './repository/load-snapshots.ts'
+export { initRepository, type InitRepositoryOptions } from './repository/init-repository.ts'
+export { openRepository, type OpenRepositoryOptions, type Repository } from './repository/repository.ts'

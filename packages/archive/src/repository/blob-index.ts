@@ -1,0 +1,232 @@
+import { HoldfastError } from '@holdfast/contract'
+import type { Hex } from '../format/ids.ts'
+import type { IndexPack } from '../format/index-file.ts'
+import type { BlobType, PackedBlob } from '../format/pack-header.ts'
+
+export interface BlobLocation {
+  readonly packId: Hex
+  /** Bytes from the start of the pack. */
+  readonly offset: number
+  /** Sealed length in bytes. */
+  readonly length: number
+  /** Plain length in bytes when compressed; 0 when stored as it is. */
+  readonly uncompressedLength: number
+}
+
+/** Where every blob is, over all index files. Read-only for everyone but the loader. */
+export interface BlobIndex {
+  /** Distinct blobs; the same id as tree and as data counts twice. */
+  readonly size: number
+  /** Index files this was read from. */
+  readonly indexFiles: readonly Hex[]
+  has(type: BlobType, id: Hex): boolean
+  /** Every stored copy, in the order met; empty when unknown. */
+  find(type: BlobType, id: Hex): readonly BlobLocation[]
+  /** Plain length in bytes, whatever the encoding. */
+  plainLength(type: BlobType, id: Hex): number | undefined
+  packs(): IterableIterator<Hex>
+  hasPack(packId: Hex): boolean
+  /** Blobs of one pack by offset; empty when unknown. */
+  packBlobs(packId: Hex): readonly PackedBlob[]
+  /** Every stored copy of every blob, pack by pack in no promised order. */
+  each(visit: (type: BlobType, id: Hex, location: BlobLocation) => void): void
+  /** Ids of one type as raw bytes; the view passed is reused between calls. */
+  eachId(type: BlobType, visit: (id: Uint8Array) => void): void
+}
+
+/** A BlobIndex still being filled. */
+export interface BlobIndexBuilder extends BlobIndex {
+  /** Adds a pack's blobs; a pack met again adds only blobs not yet known for it. */
+  addPack(pack: IndexPack): void
+  addIndexFile(id: Hex): void
+}
+
+const TREE_BIT = 0x80000000
+const PACK_MASK = 0x7fffffff
+const ID_BYTES = 32
+
+interface Table {
+  count: number
+  ids: Buffer
+  /** Pack number; the top bit tells a tree from data. */
+  packs: Uint32Array
+  offsets: Uint32Array
+  lengths: Uint32Array
+  plains: Uint32Array
+  /** Open addressing over entries: 0 is empty, otherwise entry + 1. */
+  slots: Uint32Array
+}
+
+/**
+ * An empty index. Entries live in flat arrays, 48 bytes each and 4 to 8 for the hash slot, because a
+ * repository of 10 TB has some 10 million of them and an object each would not fit in memory.
+ */
+export function createBlobIndex(expectedBlobs = 1024): BlobIndexBuilder {
+  const table = emptyTable(Math.max(1024, expectedBlobs))
+  const copies = new Map<number, number[]>()
+  let extraCopies = 0
+  const packIds: Hex[] = []
+  const packNumbers = new Map<Hex, number>()
+  const indexFiles: Hex[] = []
+  let byPack: { starts: Uint32Array; entries: Uint32Array } | undefined
+  const key = Buffer.alloc(ID_BYTES)
+
+  const location = (entry: number): BlobLocation => ({
+    packId: packIds[at(table.packs, entry) & PACK_MASK] ?? '',
+    offset: at(table.offsets, entry),
+    length: at(table.lengths, entry),
+    uncompressedLength: at(table.plains, entry),
+  })
+  const entriesOf = (type: BlobType, id: Hex): readonly number[] => {
+    key.write(id, 'hex')
+    const entry = lookUp(table, key, type === 'tree')
+    if (entry < 0) return []
+    return [entry, ...(copies.get(entry) ?? [])]
+  }
+  const typeOf = (entry: number): BlobType => (at(table.packs, entry) >= TREE_BIT ? 'tree' : 'data')
+  const packedBlob = (entry: number): PackedBlob => ({
+    type: typeOf(entry),
+    id: idAt(table, entry),
+    offset: at(table.offsets, entry),
+    length: at(table.lengths, entry),
+    uncompressedLength: at(table.plains, entry),
+  })
+  const addBlob = (packNumber: number, blob: PackedBlob): void => {
+    key.write(blob.id, 'hex')
+    const first = lookUp(table, key, blob.type === 'tree')
+    const known = first < 0 ? [] : [first, ...(copies.get(first) ?? [])]
+    const again = known.some((e) => (at(table.packs, e) & PACK_MASK) === packNumber && at(table.offsets, e) === blob.offset)
+    if (again) return
+    const entry = append(table, key, blob, packNumber)
+    if (first < 0) return insertSlot(table, entry)
+    copies.set(first, [...(copies.get(first) ?? []), entry])
+    extraCopies++
+  }
+  return {
+    get size() {
+      return table.count - extraCopies
+    },
+    indexFiles,
+    has(type, id) {
+      key.write(id, 'hex')
+      return lookUp(table, key, type === 'tree') >= 0
+    },
+    find: (type, id) => entriesOf(type, id).map(location),
+    plainLength(type, id) {
+      key.write(id, 'hex')
+      const entry = lookUp(table, key, type === 'tree')
+      return entry < 0 ? undefined : at(table.plains, entry) || at(table.lengths, entry) - 32
+    },
+    packs: () => packIds.values(),
+    hasPack: (packId) => packNumbers.has(packId),
+    packBlobs(packId) {
+      const number = packNumbers.get(packId)
+      if (number === undefined) return []
+      byPack ??= groupByPack(table, packIds.length)
+      const entries = [...byPack.entries.subarray(at(byPack.starts, number), at(byPack.starts, number + 1))]
+      return entries.map(packedBlob).sort((a, b) => a.offset - b.offset)
+    },
+    each(visit) {
+      for (let entry = 0; entry < table.count; entry++) visit(typeOf(entry), idAt(table, entry), location(entry))
+    },
+    eachId(type, visit) {
+      const wanted = type === 'tree'
+      for (let entry = 0; entry < table.count; entry++) {
+        if (at(table.packs, entry) >= TREE_BIT !== wanted) continue
+        visit(table.ids.subarray(entry * ID_BYTES, entry * ID_BYTES + ID_BYTES))
+      }
+    },
+    addPack(pack) {
+      byPack = undefined
+      let number = packNumbers.get(pack.id)
+      if (number === undefined) {
+        number = packIds.push(pack.id) - 1
+        packNumbers.set(pack.id, number)
+      }
+      for (const blob of pack.blobs) addBlob(number, blob)
+    },
+    addIndexFile: (id) => void indexFiles.push(id),
+  }
+}
+
+function emptyTable(capacity: number): Table {
+  return {
+    count: 0,
+    ids: Buffer.alloc(capacity * ID_BYTES),
+    packs: new Uint32Array(capacity),
+    offsets: new Uint32Array(capacity),
+    lengths: new Uint32Array(capacity),
+    plains: new Uint32Array(capacity),
+    slots: new Uint32Array(2 ** Math.ceil(Math.log2(capacity * 1.5))),
+  }
+}
+
+// Ids are SHA-256 values: any four of their bytes are as good a hash as can be had.
+function lookUp(table: Table, id: Buffer, tree: boolean): number {
+  const mask = table.slots.length - 1
+  for (let slot = id.readUInt32LE(0) & mask; ; slot = (slot + 1) & mask) {
+    const entry = at(table.slots, slot) - 1
+    if (entry < 0) return -1
+    if (at(table.packs, entry) >= TREE_BIT === tree && sameId(table.ids, entry * ID_BYTES, id)) return entry
+  }
+}
+
+function sameId(ids: Buffer, start: number, id: Buffer): boolean {
+  for (let i = 0; i < ID_BYTES; i++) if (ids[start + i] !== id[i]) return false
+  return true
+}
+
+function append(table: Table, id: Buffer, blob: PackedBlob, packNumber: number): number {
+  if (table.count === table.packs.length) grow(table)
+  const entry = table.count++
+  id.copy(table.ids, entry * ID_BYTES)
+  table.packs[entry] = packNumber + (blob.type === 'tree' ? TREE_BIT : 0)
+  table.offsets[entry] = blob.offset
+  table.lengths[entry] = blob.length
+  table.plains[entry] = blob.uncompressedLength
+  return entry
+}
+
+function insertSlot(table: Table, entry: number): void {
+  const mask = table.slots.length - 1
+  let slot = table.ids.readUInt32LE(entry * ID_BYTES) & mask
+  while (table.slots[slot] !== 0) slot = (slot + 1) & mask
+  table.slots[slot] = entry + 1
+}
+
+function grow(table: Table): void {
+  const old = { ...table }
+  Object.assign(table, emptyTable(Math.ceil(old.packs.length * 1.6)), { count: old.count })
+  table.ids.set(old.ids)
+  table.packs.set(old.packs)
+  table.offsets.set(old.offsets)
+  table.lengths.set(old.lengths)
+  table.plains.set(old.plains)
+  // only first copies had a slot
+  for (const entry of old.slots) if (entry !== 0) insertSlot(table, entry - 1)
+}
+
+/** Entries sorted by pack: those of pack n are entries[starts[n]] up to entries[starts[n + 1]]. */
+function groupByPack(table: Table, packCount: number): { starts: Uint32Array; entries: Uint32Array } {
+  const starts = new Uint32Array(packCount + 1)
+  for (let e = 0; e < table.count; e++) starts[(at(table.packs, e) & PACK_MASK) + 1] = at(starts, (at(table.packs, e) & PACK_MASK) + 1) + 1
+  for (let p = 0; p < packCount; p++) starts[p + 1] = at(starts, p + 1) + at(starts, p)
+  const next = starts.slice()
+  const entries = new Uint32Array(table.count)
+  for (let e = 0; e < table.count; e++) {
+    const pack = at(table.packs, e) & PACK_MASK
+    entries[at(next, pack)] = e
+    next[pack] = at(next, pack) + 1
+  }
+  return { starts, entries }
+}
+
+function idAt(table: Table, entry: number): Hex {
+  return table.ids.toString('hex', entry * ID_BYTES, entry * ID_BYTES + ID_BYTES)
+}
+
+function at(array: Uint32Array, index: number): number {
+  const value = array[index]
+  if (value === undefined) throw new HoldfastError('Internal', `blob index read at ${index} of ${array.length}`)
+  return value
+}
