@@ -54,7 +54,17 @@ function writeKey(dir: string, password: string, master: Keys): void {
   const data = seal(user, Buffer.from(plain)).toString('base64')
   const created = new Date().toISOString()
   const file = Buffer.from(
-    JSON.stringify({ created, username: 'test', hostname: 'test', kdf: 'scrypt', N, r, p, salt: salt.toString('base64'), data }),
+    JSON.stringify({
+      created,
+      username: 'test',
+      hostname: 'test',
+      kdf: 'scrypt',
+      N,
+      r,
+      p,
+      salt: salt.toString('base64'),
+      data,
+    }),
   )
   writeFileSync(`${dir}/keys/${createHash('sha256').update(file).digest('hex')}`, file)
 }
@@ -73,7 +83,9 @@ function poly1305(r: Buffer, s: Buffer, message: Buffer): Buffer {
   const prime = (1n << 130n) - 5n
   let sum = 0n
   for (let at = 0; at < message.length; at += 16) {
-    sum = ((sum + littleEndian(Buffer.concat([message.subarray(at, at + 16), Buffer.of(1)]))) * littleEndian(r)) % prime
+    sum =
+      ((sum + littleEndian(Buffer.concat([message.subarray(at, at + 16), Buffer.of(1)]))) * littleEndian(r)) %
+      prime
   }
   const tag = (sum + littleEndian(s)) & ((1n << 128n) - 1n)
   return Buffer.from(tag.toString(16).padStart(32, '0'), 'hex').reverse()

@@ -48,7 +48,9 @@ export function readManifest(root: string, libc: Libc): Manifest {
 export function manifestHash(manifest: Manifest): string {
   const hash = createHash('sha256')
   for (const [path, entry] of manifest) {
-    hash.update(`${JSON.stringify(path)} ${JSON.stringify(entry, (_, v: unknown) => (typeof v === 'bigint' ? String(v) : v))}\n`)
+    hash.update(
+      `${JSON.stringify(path)} ${JSON.stringify(entry, (_, v: unknown) => (typeof v === 'bigint' ? String(v) : v))}\n`,
+    )
   }
   return hash.digest('hex')
 }
@@ -73,7 +75,8 @@ export function compareManifests(
     if (path === '' && tolerance.ignoreRoot) continue
     const other = found.get(path)
     if (other === undefined) {
-      if (!tolerance.absentTypes?.includes(entry.type)) differences.push(`${JSON.stringify(path)}: missing ${entry.type}`)
+      if (!tolerance.absentTypes?.includes(entry.type))
+        differences.push(`${JSON.stringify(path)}: missing ${entry.type}`)
       continue
     }
     differences.push(...compareEntries(path, entry, other, tolerance))
@@ -94,7 +97,8 @@ function compareEntries(
   for (const key of Object.keys(expected) as (keyof ManifestEntry)[]) {
     if (tolerance.ignore?.includes(key)) continue
     const [a, b] = [String(expected[key]), String(found[key])]
-    if (a !== b) differences.push(`${JSON.stringify(path)}: ${key} ${JSON.stringify(b)}, expected ${JSON.stringify(a)}`)
+    if (a !== b)
+      differences.push(`${JSON.stringify(path)}: ${key} ${JSON.stringify(b)}, expected ${JSON.stringify(a)}`)
   }
   return differences
 }
@@ -148,7 +152,8 @@ function hashFile(path: Buffer): string {
   const hash = createHash('sha256')
   const fd = openSync(path, 'r')
   try {
-    for (let n = readSync(fd, readBuffer); n > 0; n = readSync(fd, readBuffer)) hash.update(readBuffer.subarray(0, n))
+    for (let n = readSync(fd, readBuffer); n > 0; n = readSync(fd, readBuffer))
+      hash.update(readBuffer.subarray(0, n))
   } finally {
     closeSync(fd)
   }
