@@ -62,9 +62,16 @@ function forgetStaleBuildInfo(): void {
 
 function buildInfoIsStale(project: string, info: string): boolean {
   const builtAt = statSync(info).mtimeMs
-  const shared = ['tsconfig.base.json', 'package-lock.json', `${project}/tsconfig.json`, `${project}/package.json`]
+  const shared = [
+    'tsconfig.base.json',
+    'package-lock.json',
+    `${project}/tsconfig.json`,
+    `${project}/package.json`,
+  ]
   if (shared.some((path) => statSync(join(root, path)).mtimeMs > builtAt)) return true
-  const hasOutput = readdirSync(dirname(info), { recursive: true }).some((name) => String(name).endsWith('.js'))
+  const hasOutput = readdirSync(dirname(info), { recursive: true }).some((name) =>
+    String(name).endsWith('.js'),
+  )
   return !hasOutput
 }
 

@@ -36,7 +36,9 @@ function startingPoints(workspace: Workspace): readonly string[] {
     ...packages.flatMap(({ entries }) => entries),
     ...scripts,
     ...automation.flatMap(({ text }) => modulesIn(text ?? '')),
-    ...workspace.sources.map(({ path }) => path).filter((path) => /\.((test|config)\.[jt]s|d\.ts)$/.test(path)),
+    ...workspace.sources
+      .map(({ path }) => path)
+      .filter((path) => /\.((test|config)\.[jt]s|d\.ts)$/.test(path)),
   ]
 }
 
