@@ -23,8 +23,13 @@ interface Keys {
   readonly macR: Buffer
 }
 
+export interface CheapRepository {
+  /** Adds one more cheap key for the same repository and returns its id. */
+  readonly addKey: (password: string) => string
+}
+
 /** Makes the directory layout, one key file and the config below `dir`, which must not exist. */
-export function makeCheapRepository(dir: string, options: CheapRepositoryOptions = {}): void {
+export function makeCheapRepository(dir: string, options: CheapRepositoryOptions = {}): CheapRepository {
   mkdirSync(dir)
   for (const folder of ['keys', 'locks', 'snapshots', 'index', 'data']) mkdirSync(`${dir}/${folder}`)
   for (let i = 0; i < 256; i++) mkdirSync(`${dir}/data/${i.toString(16).padStart(2, '0')}`)
@@ -36,9 +41,10 @@ export function makeCheapRepository(dir: string, options: CheapRepositoryOptions
     chunker_polynomial: (options.polynomial ?? knownPolynomial).toString(16),
   })
   writeFileSync(`${dir}/config`, seal(master, Buffer.from(config)))
+  return { addKey: (password) => writeKey(dir, password, master) }
 }
 
-function writeKey(dir: string, password: string, master: Keys): void {
+function writeKey(dir: string, password: string, master: Keys): string {
   const salt = randomBytes(64)
   const [N, r, p] = [2, 1, 1]
   const derived = scryptSync(password, salt, 64, { N, r, p })
@@ -66,7 +72,9 @@ function writeKey(dir: string, password: string, master: Keys): void {
       data,
     }),
   )
-  writeFileSync(`${dir}/keys/${createHash('sha256').update(file).digest('hex')}`, file)
+  const id = createHash('sha256').update(file).digest('hex')
+  writeFileSync(`${dir}/keys/${id}`, file)
+  return id
 }
 
 function seal(keys: Keys, plain: Buffer): Buffer {

@@ -34,6 +34,8 @@ export interface TreeOptions {
   readonly asRoot?: boolean
   /** Leave out what restic 0.14 is known to lose: symlink targets that are not UTF-8. Default false. */
   readonly oldSafe?: boolean
+  /** Only a few sizes and levels, for runs that restore thousands of times. Default false. */
+  readonly compact?: boolean
   /** A bound socket; restic records but never restores one. Default true. */
   readonly socket?: boolean
 }
@@ -116,14 +118,21 @@ function makeOrdinary(making: Making): void {
     write(making, `${random.pick(folders)}/file-${i}`.replace(/^\//, ''), content)
   }
   mkdirSync(joinBytes(root, 'empty folder'))
-  mkdirSync(joinBytes(root, `deep/${Array.from({ length: 40 }, (_, i) => `level-${i}`).join('/')}`), {
-    recursive: true,
-  })
+  mkdirSync(
+    joinBytes(
+      root,
+      `deep/${Array.from({ length: options.compact ? 4 : 40 }, (_, i) => `level-${i}`).join('/')}`,
+    ),
+    {
+      recursive: true,
+    },
+  )
 }
 
 function makeSizes(making: Making): void {
   mkdirSync(joinBytes(making.root, 'sizes'))
-  for (const size of [0, 1, 63, 64, 65, 4095, 4096, 4097, 524287, 524288, 524289]) {
+  const around = making.options.compact ? [] : [63, 64, 65, 4095, 524287, 524288, 524289]
+  for (const size of [0, 1, 4096, 4097, ...around]) {
     write(making, `sizes/${size}`, making.random.bytes(size))
   }
 }

@@ -143,7 +143,8 @@ function writeHistory(writer: ArchiveTool, scene: Scene, steps: number): readonl
   makeTree(scene.tree, scene.libc, { seed: 21, oldSafe: true, largest: 200_000 })
   const history: HistoryStep[] = []
   for (let i = 0; i < steps; i++) {
-    for (let change = 0; i > 0 && change < 15; change++) mutateTree(scene.tree, scene.libc, random)
+    const changes = i === 0 ? 0 : 15
+    for (let change = 0; change < changes; change++) mutateTree(scene.tree, scene.libc, random)
     const known = new Set(history.map((step) => step.snapshot))
     backUp(writer, scene)
     const added = readdirSync(`${scene.repo}/snapshots`).find((id) => !known.has(id))
