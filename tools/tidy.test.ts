@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { archiveLayers } from './tidy/archive-layers.ts'
 import { arrows } from './tidy/arrows.ts'
 import { binaries } from './tidy/binaries.ts'
 import { deadFiles } from './tidy/dead-files.ts'
@@ -45,8 +46,20 @@ const healthy: Planted = {
 }
 
 const rules: readonly Rule[] = [
-  ...[arrows, binaries, deadFiles, documentLinks, fileNames, fileSize, forbiddenWords, importCycles],
-  ...[processAccess, projectReferences, purity, syntax, undeclaredImports],
+  archiveLayers,
+  arrows,
+  binaries,
+  deadFiles,
+  documentLinks,
+  fileNames,
+  fileSize,
+  forbiddenWords,
+  importCycles,
+  processAccess,
+  projectReferences,
+  purity,
+  syntax,
+  undeclaredImports,
   (workspace) => functionLengthWithDebt(workspace, {}),
 ]
 
@@ -136,6 +149,19 @@ const cases: Readonly<Record<string, { readonly planted: Planted; readonly expec
     },
     expected: [
       'packages/attic/src/index.ts:1 arrows: packages/attic has no arrows: add it to tools/tidy/arrows.ts with a decision record',
+    ],
+  },
+  'inside the archive, a format knows no store and no operation knows another': {
+    planted: {
+      'packages/archive/src/index.ts': `import './backup/run.ts'\nimport { word } from '@holdfast/contract'\nexport const pack = word`,
+      'packages/archive/src/backup/run.ts': `import '../restore/run.ts'\nimport '../format/ids.ts'`,
+      'packages/archive/src/restore/run.ts': '',
+      'packages/archive/src/format/ids.ts': `import '../stores/memory.ts'`,
+      'packages/archive/src/stores/memory.ts': '',
+    },
+    expected: [
+      'packages/archive/src/backup/run.ts:1 archive-layers: backup/ must not import restore/',
+      'packages/archive/src/format/ids.ts:1 archive-layers: format/ must not import stores/',
     ],
   },
   'a bare import is declared by the package itself, even where npm hoists it': {

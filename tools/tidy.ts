@@ -1,6 +1,7 @@
 /** `npm run tidy`: the rules of this repository that no other tool knows. Each lives in `tools/tidy/`. */
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { archiveLayers } from './tidy/archive-layers.ts'
 import { arrows } from './tidy/arrows.ts'
 import { binaries } from './tidy/binaries.ts'
 import { deadFiles } from './tidy/dead-files.ts'
@@ -21,6 +22,7 @@ import { undeclaredImports } from './tidy/undeclared-imports.ts'
 const rules: readonly Rule[] = [
   syntax,
   arrows,
+  archiveLayers,
   undeclaredImports,
   projectReferences,
   importCycles,

@@ -8,7 +8,11 @@ declare namespace WebAssembly {
   }
 
   class Memory {
-    constructor(descriptor: { readonly initial: number; readonly maximum?: number; readonly shared?: boolean })
+    constructor(descriptor: {
+      readonly initial: number
+      readonly maximum?: number
+      readonly shared?: boolean
+    })
     readonly buffer: ArrayBuffer
   }
 
