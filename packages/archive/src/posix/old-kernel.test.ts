@@ -47,7 +47,7 @@ test.each([
   const fd = fs.openSync(join(at, 'a'), fs.constants.O_DIRECTORY)
   const open = fs.readdirSync('/proc/self/fd').length
   for (let round = 0; round < 3; round++) {
-    const made = openBeneath(
+    const made = contained.openBeneath(
       fd,
       Buffer.from(`b/${round}`),
       fs.constants.O_CREAT | fs.constants.O_WRONLY,
