@@ -30,6 +30,7 @@ const meanings: Readonly<Record<string, Meaning>> = {
   EACCES: forbidden,
   EPERM: forbidden,
   EROFS: { ...forbidden, guidance: 'The file system is mounted read-only: mount it for writing.' },
+  EEXIST: { ...forbidden, guidance: 'A file is where a directory was expected: check the location.' },
   ENOTDIR: {
     ...forbidden,
     guidance: 'Part of the path is a file where a directory was expected: check the location.',

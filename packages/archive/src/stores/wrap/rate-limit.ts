@@ -1,4 +1,5 @@
 import type { BlobStore } from '../blob-store.ts'
+import { checkRange } from '../check-range.ts'
 import { wrapStore } from './wrap-store.ts'
 
 /** Time as the limiter sees it, in ms; tests bring their own. */
@@ -33,7 +34,10 @@ export function withRateLimit(store: BlobStore, options: RateLimitOptions): Blob
       await store.save(file, body)
     },
     load: async (file, range) => {
-      await down?.take(range?.length ?? 0)
+      if (range !== undefined) {
+        checkRange(file, range)
+        await down?.take(range.length)
+      } else await down?.take(0)
       const bytes = await store.load(file, range)
       if (range === undefined) down?.charge(bytes.length)
       return bytes

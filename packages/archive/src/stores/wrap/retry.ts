@@ -44,19 +44,16 @@ type Settings = Required<Omit<RetryOptions, 'onRetry' | 'signal'>> & Pick<RetryO
  */
 export function withRetry(store: BlobStore, options: RetryOptions = {}): BlobStore {
   const settings = settingsOf(options)
+  const again = <T>(operation: string, place: string, work: (attempt: number) => Promise<T>): Promise<T> =>
+    retrying(settings, { operation, place }, work)
   return wrapStore(store, {
-    create: () => retrying(settings, { operation: 'create', place: store.location }, () => store.create()),
-    save: (file, body) =>
-      retrying(settings, { operation: 'save', place: layoutPath(file) }, (attempt) =>
-        saveAgain(store, file, body, attempt),
-      ),
-    load: (file, range) =>
-      retrying(settings, { operation: 'load', place: layoutPath(file) }, () => store.load(file, range)),
-    stat: (file) =>
-      retrying(settings, { operation: 'stat', place: layoutPath(file) }, () => store.stat(file)),
+    create: () => again('create', store.location, () => store.create()),
+    save: async (file, body) =>
+      again('save', layoutPath(file), (attempt) => saveAgain(store, file, body, attempt)),
+    load: async (file, range) => again('load', layoutPath(file), () => store.load(file, range)),
+    stat: async (file) => again('stat', layoutPath(file), () => store.stat(file)),
     list: (type) => listAgain(store, type, settings),
-    remove: (file) =>
-      retrying(settings, { operation: 'remove', place: layoutPath(file) }, () => store.remove(file)),
+    remove: async (file) => again('remove', layoutPath(file), () => store.remove(file)),
   })
 }
 
