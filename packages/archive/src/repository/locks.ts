@@ -387,7 +387,10 @@ function lockLost(ageMs: number): HoldfastError {
   return new HoldfastError(
     'LockLost',
     `the lock was last refreshed ${Math.floor(ageMs / 1000)} s ago, expected at most ${lostAfterMs / 1000} s`,
-    { retry: 'later', guidance: 'Check the connection to the store, or whether the machine slept, and run it again.' },
+    {
+      retry: 'later',
+      guidance: 'Check the connection to the store, or whether the machine slept, and run it again.',
+    },
   )
 }
 
