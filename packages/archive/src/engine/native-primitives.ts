@@ -25,12 +25,14 @@ export function openNativePrimitives(level: number): Primitives | undefined {
 type NativeFunctions = ReturnType<typeof bind>
 
 function bind(library: Koffi.LibraryHandle) {
-  const f = (declaration: string): Koffi.KoffiFunction => library.func(declaration)
+  const f = (declaration: string) => library.func(declaration)
   return {
     sha256: f('void *SHA256(const uint8_t *d, size_t n, uint8_t *md)'),
     cipherFetch: f('void *EVP_CIPHER_fetch(void *ctx, const char *name, const char *properties)'),
     cipherContext: f('void *EVP_CIPHER_CTX_new()'),
-    encryptInit: f('int EVP_EncryptInit_ex2(void *ctx, void *cipher, const uint8_t *key, const uint8_t *iv, void *params)'),
+    encryptInit: f(
+      'int EVP_EncryptInit_ex2(void *ctx, void *cipher, const uint8_t *key, const uint8_t *iv, void *params)',
+    ),
     encryptUpdate: f('int EVP_EncryptUpdate(void *ctx, uint8_t *out, int *outl, const uint8_t *in, int inl)'),
     macFetch: f('void *EVP_MAC_fetch(void *ctx, const char *name, const char *properties)'),
     macContext: f('void *EVP_MAC_CTX_new(void *mac)'),
@@ -39,9 +41,13 @@ function bind(library: Koffi.LibraryHandle) {
     macFinal: f('int EVP_MAC_final(void *ctx, uint8_t *out, size_t *outl, size_t outsize)'),
     compressContext: f('void *ZSTD_createCCtx()'),
     setParameter: f('size_t ZSTD_CCtx_setParameter(void *ctx, int parameter, int value)'),
-    compress: f('size_t ZSTD_compress2(void *ctx, uint8_t *dst, size_t dstCapacity, const uint8_t *src, size_t srcSize)'),
+    compress: f(
+      'size_t ZSTD_compress2(void *ctx, uint8_t *dst, size_t dstCapacity, const uint8_t *src, size_t srcSize)',
+    ),
     decompressContext: f('void *ZSTD_createDCtx()'),
-    decompress: f('size_t ZSTD_decompressDCtx(void *ctx, uint8_t *dst, size_t dstCapacity, const uint8_t *src, size_t srcSize)'),
+    decompress: f(
+      'size_t ZSTD_decompressDCtx(void *ctx, uint8_t *dst, size_t dstCapacity, const uint8_t *src, size_t srcSize)',
+    ),
     isError: f('unsigned int ZSTD_isError(size_t code)'),
   }
 }
@@ -76,7 +82,8 @@ function primitivesOn(c: NativeFunctions, level: number): Primitives | undefined
     },
     decompress(source, target) {
       const size: number = c.decompress(decompressContext, target, target.length, source, source.length)
-      if (refused(size)) throw new HoldfastError('Damaged', 'zstd data does not decode into the length expected')
+      if (refused(size))
+        throw new HoldfastError('Damaged', 'zstd data does not decode into the length expected')
       return size
     },
   }

@@ -41,6 +41,8 @@ export interface PackBuilder {
   add(id: Hex, plain: Uint8Array): number
   /** Adds a blob sealed with the same key before, as it is. */
   addSealed(id: Hex, sealed: Uint8Array, uncompressedLength: number): void
+  /** Moves every blob of this pack, as sealed, into another builder of the same type that accepts them. */
+  moveInto(other: PackBuilder): void
   /** Writes the header and names the pack; undefined when it is empty. The builder is empty afterwards. */
   finish(): FinishedPack | undefined
   /** Gives the last pack's memory away (to transfer it); the next pack gets new memory. */
@@ -74,7 +76,9 @@ export function createPackBuilder(options: PackBuilderOptions): PackBuilder {
     get size() {
       return size
     },
-    accepts: (plainLength) => blobs.length === 0 || (size + plainLength + SEAL_OVERHEAD <= packBytes && blobs.length < MAX_PACK_BLOBS),
+    accepts: (plainLength) =>
+      blobs.length === 0 ||
+      (size + plainLength + SEAL_OVERHEAD <= packBytes && blobs.length < MAX_PACK_BLOBS),
     add(id, plain) {
       const target = room(plain.length).subarray(size)
       // one byte less than the plain text: a frame that saves nothing is not worth decoding later
@@ -89,6 +93,14 @@ export function createPackBuilder(options: PackBuilderOptions): PackBuilder {
     addSealed(id, sealed, uncompressedLength) {
       room(sealed.length).set(sealed, size)
       record(id, sealed.length, uncompressedLength)
+    },
+    moveInto(other) {
+      if (memory === undefined) return
+      for (const { id, offset, length, uncompressedLength } of blobs) {
+        other.addSealed(id, memory.subarray(offset, offset + length), uncompressedLength)
+      }
+      blobs = []
+      size = 0
     },
     finish() {
       if (memory === undefined || blobs.length === 0) return undefined
@@ -129,8 +141,13 @@ export function createVerifier(primitives: Primitives, sealer: Sealer): Verifier
     }
     primitives.sha256(plain, hash)
     if (hash.toString('hex') === id) return
-    throw new HoldfastError('Damaged', `blob ${id} read back differently before it was stored; nothing was written of it`, {
-      guidance: 'This points at faulty memory or a faulty library. Test the machine before backing up again.',
-    })
+    throw new HoldfastError(
+      'Damaged',
+      `blob ${id} read back differently before it was stored; nothing was written of it`,
+      {
+        guidance:
+          'This points at faulty memory or a faulty library. Test the machine before backing up again.',
+      },
+    )
   }
 }

@@ -50,7 +50,11 @@ export function openSealer(key: MasterKey, primitives: Primitives): Sealer {
     },
     open(sealed, target) {
       const length = sealed.length - SEAL_OVERHEAD
-      if (length < 0) throw new HoldfastError('Damaged', `sealed data of ${sealed.length} bytes is shorter than its own IV and MAC`)
+      if (length < 0)
+        throw new HoldfastError(
+          'Damaged',
+          `sealed data of ${sealed.length} bytes is shorter than its own IV and MAC`,
+        )
       const iv = sealed.subarray(0, 16)
       const ciphertext = sealed.subarray(16, 16 + length)
       authenticate(iv, ciphertext)

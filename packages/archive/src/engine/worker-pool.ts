@@ -9,6 +9,8 @@ export interface WorkerPoolOptions {
   readonly size?: number
   /** Jobs handed to one thread before its first answers: enough that it never idles between two. */
   readonly depth?: number
+  /** Awaited before a job is handed out: holds producers back for reasons outside the pool. */
+  readonly admit?: () => Promise<void>
   /** Receives whatever a worker posts besides its answers. */
   readonly onMessage?: (message: unknown, worker: number) => void
 }
@@ -46,12 +48,14 @@ export class WorkerPool<Job, Result> {
   readonly #depth: number
   readonly #jobs = new Map<number, Waiting<Result>>()
   readonly #forPlace: (() => void)[] = []
+  readonly #admit: () => Promise<void>
   #lastJob = 0
   #broken: unknown
 
   constructor(options: WorkerPoolOptions) {
     this.size = options.size ?? Math.min(8, availableParallelism())
     this.#depth = options.depth ?? 2
+    this.#admit = options.admit ?? (async () => await Promise.resolve())
     this.#members = Array.from({ length: this.size }, (_, number) => this.#start(options, number))
   }
 
@@ -62,7 +66,12 @@ export class WorkerPool<Job, Result> {
   }
 
   /** Resolves as soon as the job was handed over; the answer is a promise inside the value. */
-  async start(job: Job, transfer: readonly Transferable[] = [], worker?: number): Promise<{ readonly result: Promise<Result> }> {
+  async start(
+    job: Job,
+    transfer: readonly Transferable[] = [],
+    worker?: number,
+  ): Promise<{ readonly result: Promise<Result> }> {
+    await this.#admit()
     const member = worker === undefined ? await this.#freeMember() : this.#members[worker]
     if (member === undefined) throw new HoldfastError('Internal', `there is no worker ${worker}`)
     if (this.#broken !== undefined) throw this.#broken
@@ -102,7 +111,9 @@ export class WorkerPool<Job, Result> {
       else this.#settle(message)
     })
     thread.on('error', (error) => this.#fail(error))
-    thread.on('exit', (code) => this.#fail(new HoldfastError('Internal', `a worker thread ended with code ${code}`)))
+    thread.on('exit', (code) =>
+      this.#fail(new HoldfastError('Internal', `a worker thread ended with code ${code}`)),
+    )
     return member
   }
 
@@ -163,10 +174,13 @@ export function serveJobs<Job, Result>(
       port.postMessage({ jobFailed: id, error: plainError(error) })
     }
   }
-  port.on('message', (envelope: { readonly id: number; readonly job: Job } | { readonly message: unknown }) => {
-    if ('message' in envelope) onMessage(envelope.message)
-    else last = last.then(async () => await answer(envelope.id, envelope.job))
-  })
+  port.on(
+    'message',
+    (envelope: { readonly id: number; readonly job: Job } | { readonly message: unknown }) => {
+      if ('message' in envelope) onMessage(envelope.message)
+      else last = last.then(async () => await answer(envelope.id, envelope.job))
+    },
+  )
   return { post: (message, transfer) => port.postMessage({ other: message }, transfer ?? []) }
 }
 
@@ -179,7 +193,10 @@ function plainError(error: unknown): PlainError {
   if (isHoldfastError(error)) {
     return { code: error.code, message: error.message, place: error.place, guidance: error.guidance }
   }
-  return { code: 'Internal', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+  return {
+    code: 'Internal',
+    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  }
 }
 
 function reviveError(error: PlainError): HoldfastError {

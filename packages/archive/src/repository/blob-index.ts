@@ -1,6 +1,6 @@
 import { HoldfastError } from '@holdfast/contract'
 import type { Hex } from '../format/ids.ts'
-import type { IndexPack } from '../format/index-file.ts'
+import { type IndexPack, type ScannedBlob, scanIndexFile } from '../format/index-file.ts'
 import type { BlobType, PackedBlob } from '../format/pack-header.ts'
 
 export interface BlobLocation {
@@ -38,6 +38,9 @@ export interface BlobIndex {
 export interface BlobIndexBuilder extends BlobIndex {
   /** Adds a pack's blobs; a pack met again adds only blobs not yet known for it. */
   addPack(pack: IndexPack): void
+  /** Adds what an index file says, without an object per blob. Throws as decodeIndexFile does, with part of the file added. */
+  readIndexFile(id: Hex, json: Uint8Array): void
+  /** Notes an index file whose packs were added one by one. */
   addIndexFile(id: Hex): void
 }
 
@@ -91,16 +94,25 @@ export function createBlobIndex(expectedBlobs = 1024): BlobIndexBuilder {
     length: at(table.lengths, entry),
     uncompressedLength: at(table.plains, entry),
   })
-  const addBlob = (packNumber: number, blob: PackedBlob): void => {
-    key.write(blob.id, 'hex')
+  const addBlob = (packNumber: number, blob: Omit<PackedBlob, 'id'> | ScannedBlob): void => {
     const first = lookUp(table, key, blob.type === 'tree')
     const known = first < 0 ? [] : [first, ...(copies.get(first) ?? [])]
-    const again = known.some((e) => (at(table.packs, e) & PACK_MASK) === packNumber && at(table.offsets, e) === blob.offset)
+    const again = known.some(
+      (e) => (at(table.packs, e) & PACK_MASK) === packNumber && at(table.offsets, e) === blob.offset,
+    )
     if (again) return
     const entry = append(table, key, blob, packNumber)
     if (first < 0) return insertSlot(table, entry)
     copies.set(first, [...(copies.get(first) ?? []), entry])
     extraCopies++
+  }
+  const packNumber = (id: Hex): number => {
+    byPack = undefined
+    const known = packNumbers.get(id)
+    if (known !== undefined) return known
+    const number = packIds.push(id) - 1
+    packNumbers.set(id, number)
+    return number
   }
   return {
     get size() {
@@ -127,7 +139,8 @@ export function createBlobIndex(expectedBlobs = 1024): BlobIndexBuilder {
       return entries.map(packedBlob).sort((a, b) => a.offset - b.offset)
     },
     each(visit) {
-      for (let entry = 0; entry < table.count; entry++) visit(typeOf(entry), idAt(table, entry), location(entry))
+      for (let entry = 0; entry < table.count; entry++)
+        visit(typeOf(entry), idAt(table, entry), location(entry))
     },
     eachId(type, visit) {
       const wanted = type === 'tree'
@@ -137,15 +150,26 @@ export function createBlobIndex(expectedBlobs = 1024): BlobIndexBuilder {
       }
     },
     addPack(pack) {
-      byPack = undefined
-      let number = packNumbers.get(pack.id)
-      if (number === undefined) {
-        number = packIds.push(pack.id) - 1
-        packNumbers.set(pack.id, number)
+      const number = packNumber(pack.id)
+      for (const blob of pack.blobs) {
+        key.write(blob.id, 'hex')
+        addBlob(number, blob)
       }
-      for (const blob of pack.blobs) addBlob(number, blob)
     },
     addIndexFile: (id) => void indexFiles.push(id),
+    readIndexFile(id, json) {
+      let number = 0
+      scanIndexFile(json, `index/${id}`, {
+        pack: (bytes) => void (number = packNumber(Buffer.from(bytes).toString('hex'))),
+        blob(blob) {
+          key.set(blob.id)
+          addBlob(number, blob)
+        },
+        // superseded files are read as well: a blob known twice does no harm, one missed would
+        supersedes: () => undefined,
+      })
+      indexFiles.push(id)
+    },
   }
 }
 
@@ -176,7 +200,7 @@ function sameId(ids: Buffer, start: number, id: Buffer): boolean {
   return true
 }
 
-function append(table: Table, id: Buffer, blob: PackedBlob, packNumber: number): number {
+function append(table: Table, id: Buffer, blob: Omit<PackedBlob, 'id'>, packNumber: number): number {
   if (table.count === table.packs.length) grow(table)
   const entry = table.count++
   id.copy(table.ids, entry * ID_BYTES)
@@ -209,7 +233,8 @@ function grow(table: Table): void {
 /** Entries sorted by pack: those of pack n are entries[starts[n]] up to entries[starts[n + 1]]. */
 function groupByPack(table: Table, packCount: number): { starts: Uint32Array; entries: Uint32Array } {
   const starts = new Uint32Array(packCount + 1)
-  for (let e = 0; e < table.count; e++) starts[(at(table.packs, e) & PACK_MASK) + 1] = at(starts, (at(table.packs, e) & PACK_MASK) + 1) + 1
+  for (let e = 0; e < table.count; e++)
+    starts[(at(table.packs, e) & PACK_MASK) + 1] = at(starts, (at(table.packs, e) & PACK_MASK) + 1) + 1
   for (let p = 0; p < packCount; p++) starts[p + 1] = at(starts, p + 1) + at(starts, p)
   const next = starts.slice()
   const entries = new Uint32Array(table.count)
@@ -227,6 +252,7 @@ function idAt(table: Table, entry: number): Hex {
 
 function at(array: Uint32Array, index: number): number {
   const value = array[index]
-  if (value === undefined) throw new HoldfastError('Internal', `blob index read at ${index} of ${array.length}`)
+  if (value === undefined)
+    throw new HoldfastError('Internal', `blob index read at ${index} of ${array.length}`)
   return value
 }

@@ -26,7 +26,11 @@ export interface BlobWriter {
   /** Compresses as the repository does, seals, verifies and packs. Resolves when there is room for more. */
   save(type: BlobType, id: Hex, plain: Uint8Array): Promise<void>
   /** Packs a blob that this repository's key has sealed before, as it is; the caller has verified it. */
-  saveSealed(type: BlobType, id: Hex, sealed: { readonly bytes: Uint8Array; readonly uncompressedLength: number }): Promise<void>
+  saveSealed(
+    type: BlobType,
+    id: Hex,
+    sealed: { readonly bytes: Uint8Array; readonly uncompressedLength: number },
+  ): Promise<void>
   /** Stores what is open. When it resolves, every pack is durable and, unless turned off, indexed. */
   flush(): Promise<WrittenBlobs>
 }

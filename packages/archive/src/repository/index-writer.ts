@@ -5,6 +5,9 @@ import type { Repository } from './repository.ts'
 /** Blobs per index file, as in restic; a pack's blobs are never split over two files. */
 const MAX_INDEX_BLOBS = 50_000
 
+/** An index is written at the latest this long after its first pack, so that a crash costs no more than that. */
+const MAX_INDEX_AGE_MS = 5 * 60_000
+
 /** Collects packs that are stored, and writes index files for them. */
 export interface IndexWriter {
   /** `entry` is what indexEntry made. Writes an index file when enough have gathered. */
@@ -26,6 +29,7 @@ export function openIndexWriter(repository: Repository): IndexWriter {
   const files: Hex[] = []
   let entries: string[] = []
   let blobs = 0
+  let since = 0
   const write = async (): Promise<void> => {
     if (entries.length === 0) return
     const json = `{"packs":[${entries.join(',')}]}`
@@ -35,9 +39,10 @@ export function openIndexWriter(repository: Repository): IndexWriter {
   }
   return {
     async add(entry, blobCount) {
+      if (entries.length === 0) since = Date.now()
       entries.push(entry)
       blobs += blobCount
-      if (blobs >= MAX_INDEX_BLOBS) await write()
+      if (blobs >= MAX_INDEX_BLOBS || Date.now() - since > MAX_INDEX_AGE_MS) await write()
     },
     async flush() {
       await write()

@@ -40,13 +40,24 @@ export async function initRepository(store: BlobStore, options: InitRepositoryOp
   const sealed = Buffer.alloc(plain.length + SEAL_OVERHEAD)
   sealer.seal(plain, sealed)
   await saveConfig(store, sealed, () => store.remove({ type: 'key', id: keyId }))
-  return repositoryOn({ store, config, keyId, masterKey, primitives, sealer, compressionLevel: config.version === 1 ? 0 : level })
+  return repositoryOn({
+    store,
+    config,
+    keyId,
+    masterKey,
+    primitives,
+    sealer,
+    compressionLevel: config.version === 1 ? 0 : level,
+  })
 }
 
 function newConfig(options: InitRepositoryOptions): RepositoryConfig {
   const polynomial = options.polynomial ?? randomPolynomial()
   if (degree(polynomial) !== POLYNOMIAL_DEGREE || !isIrreducible(polynomial)) {
-    throw new HoldfastError('InvalidInput', `the chunker polynomial 0x${polynomial.toString(16)} is not irreducible of degree 53`)
+    throw new HoldfastError(
+      'InvalidInput',
+      `the chunker polynomial 0x${polynomial.toString(16)} is not irreducible of degree 53`,
+    )
   }
   return { version: options.version ?? 2, id: randomBytes(32).toString('hex'), chunkerPolynomial: polynomial }
 }

@@ -51,7 +51,9 @@ export function matchesFilter(snapshot: StoredSnapshot, filter: SnapshotFilter):
   const { hosts = [], tags = [], paths = [] } = filter
   const hostMatches = hosts.length === 0 || hosts.includes(snapshot.hostname)
   const hasAll = (list: readonly string[]): boolean =>
-    list.length === 0 || (list.length === 1 && list[0] === '') ? snapshot.tags.length === 0 : list.every((tag) => snapshot.tags.includes(tag))
+    list.length === 0 || (list.length === 1 && list[0] === '')
+      ? snapshot.tags.length === 0
+      : list.every((tag) => snapshot.tags.includes(tag))
   const tagsMatch = tags.length === 0 || tags.some(hasAll)
   return hostMatches && tagsMatch && paths.every((path) => snapshot.paths.includes(path))
 }
@@ -60,16 +62,30 @@ export function matchesFilter(snapshot: StoredSnapshot, filter: SnapshotFilter):
  * The one snapshot meant by `ref`: `latest` among those the filter admits, a full id, or a prefix of
  * one (at least one digit). NotFound or Ambiguous otherwise: never a guess.
  */
-export async function findSnapshot(repository: Repository, ref: string, filter: SnapshotFilter = {}): Promise<StoredSnapshot> {
+export async function findSnapshot(
+  repository: Repository,
+  ref: string,
+  filter: SnapshotFilter = {},
+): Promise<StoredSnapshot> {
   if (ref === 'latest') return await latestSnapshot(repository, filter)
   if (!/^[0-9a-f]{1,64}$/.test(ref)) {
-    throw new HoldfastError('InvalidInput', `"${ref}" is not a snapshot id`, { guidance: 'Give `latest`, or hex digits as `snapshots` prints them.' })
+    throw new HoldfastError('InvalidInput', `"${ref}" is not a snapshot id`, {
+      guidance: 'Give `latest`, or hex digits as `snapshots` prints them.',
+    })
   }
   const ids = (await repository.listFiles('snapshot')).map(({ id }) => id).filter((id) => id.startsWith(ref))
   const [id] = ids
-  if (id === undefined) throw new HoldfastError('NotFound', `no snapshot has an id beginning with ${ref}`, { guidance: 'List them with `holdfast archive snapshots`.' })
+  if (id === undefined)
+    throw new HoldfastError('NotFound', `no snapshot has an id beginning with ${ref}`, {
+      guidance: 'List them with `holdfast archive snapshots`.',
+    })
   if (ids.length > 1) {
-    throw new HoldfastError('Ambiguous', `${ids.length} snapshots have ids beginning with ${ref}`, { guidance: `Give more digits: ${ids.slice(0, 5).map((i) => i.slice(0, 12)).join(', ')}` })
+    throw new HoldfastError('Ambiguous', `${ids.length} snapshots have ids beginning with ${ref}`, {
+      guidance: `Give more digits: ${ids
+        .slice(0, 5)
+        .map((i) => i.slice(0, 12))
+        .join(', ')}`,
+    })
   }
   return await loadSnapshot(repository, id)
 }
@@ -78,14 +94,20 @@ async function latestSnapshot(repository: Repository, filter: SnapshotFilter): P
   const { snapshots, damaged } = await loadSnapshots(repository)
   const [unreadable] = damaged
   if (unreadable !== undefined) {
-    throw new HoldfastError('Damaged', `cannot tell which snapshot is the latest: snapshot/${unreadable.id} is unreadable`, {
-      place: `snapshot/${unreadable.id}`,
-      guidance: 'Name the snapshot by its id, or run `holdfast archive check`.',
-      cause: unreadable.error,
-    })
+    throw new HoldfastError(
+      'Damaged',
+      `cannot tell which snapshot is the latest: snapshot/${unreadable.id} is unreadable`,
+      {
+        place: `snapshot/${unreadable.id}`,
+        guidance: 'Name the snapshot by its id, or run `holdfast archive check`.',
+        cause: unreadable.error,
+      },
+    )
   }
   const latest = snapshots.filter((s) => matchesFilter(s, filter)).at(-1)
   if (latest !== undefined) return latest
   const asked = Object.keys(filter).length > 0 ? ' that matches the filter' : ''
-  throw new HoldfastError('NotFound', `the repository holds no snapshot${asked}`, { guidance: 'List them with `holdfast archive snapshots`.' })
+  throw new HoldfastError('NotFound', `the repository holds no snapshot${asked}`, {
+    guidance: 'List them with `holdfast archive snapshots`.',
+  })
 }

@@ -5,7 +5,14 @@ import type { Primitives } from '../engine/primitives.ts'
 import { openSealer, SEAL_OVERHEAD } from '../engine/sealer.ts'
 import { formatGoTime } from '../format/go-time.ts'
 import { type Hex, sha256Hex } from '../format/ids.ts'
-import { decodeKeyFile, decodeMasterKey, encodeKeyFile, encodeMasterKey, type KeyFile, type MasterKey } from '../format/key-file.ts'
+import {
+  decodeKeyFile,
+  decodeMasterKey,
+  encodeKeyFile,
+  encodeMasterKey,
+  type KeyFile,
+  type MasterKey,
+} from '../format/key-file.ts'
 import type { BlobStore } from '../stores/blob-store.ts'
 
 /** scrypt cost: memory is 128 * N * r bytes (32 MiB here), work N * r * p. */
@@ -47,23 +54,33 @@ export async function findMasterKey(
     }
   }
   if (damaged !== undefined) throw damaged
-  throw new HoldfastError('WrongPassword', `none of the ${files.length} keys of ${store.location} opens with this password`, {
-    place: `${store.location}: keys`,
-    guidance: 'Check the password file or HOLDFAST_PASSWORD; another key may be held by someone else.',
-  })
+  throw new HoldfastError(
+    'WrongPassword',
+    `none of the ${files.length} keys of ${store.location} opens with this password`,
+    {
+      place: `${store.location}: keys`,
+      guidance: 'Check the password file or HOLDFAST_PASSWORD; another key may be held by someone else.',
+    },
+  )
 }
 
 /** Reads and parses one key file. Damaged when it does not hash to its name. */
 export async function loadKeyFile(store: BlobStore, id: Hex): Promise<KeyFile> {
   const bytes = await store.load({ type: 'key', id })
   if (sha256Hex(bytes) !== id) {
-    throw new HoldfastError('Damaged', `key/${id}: the content does not hash to the file's name`, { place: `key/${id}` })
+    throw new HoldfastError('Damaged', `key/${id}: the content does not hash to the file's name`, {
+      place: `key/${id}`,
+    })
   }
   return decodeKeyFile(bytes, `key/${id}`)
 }
 
 /** Undefined when the password is not the one of this key. */
-async function tryKey(key: KeyFile, primitives: Primitives, password: string | Uint8Array): Promise<MasterKey | undefined> {
+async function tryKey(
+  key: KeyFile,
+  primitives: Primitives,
+  password: string | Uint8Array,
+): Promise<MasterKey | undefined> {
   const sealer = openSealer(await deriveKey(password, key.salt, key), primitives)
   const plain = Buffer.alloc(Math.max(0, key.data.length - SEAL_OVERHEAD))
   try {
@@ -91,7 +108,9 @@ export async function addKeyFile(
   },
 ): Promise<Hex> {
   if (key.password.length === 0) {
-    throw new HoldfastError('InvalidInput', 'the password is empty', { guidance: 'Give a password; there is no default.' })
+    throw new HoldfastError('InvalidInput', 'the password is empty', {
+      guidance: 'Give a password; there is no default.',
+    })
   }
   const cost = key.cost ?? DEFAULT_SCRYPT_COST
   const salt = randomBytes(64)
@@ -124,12 +143,18 @@ function clampR(r: Buffer): Buffer {
   return r
 }
 
-async function deriveKey(password: string | Uint8Array, salt: Uint8Array, cost: ScryptCost): Promise<MasterKey> {
+async function deriveKey(
+  password: string | Uint8Array,
+  salt: Uint8Array,
+  cost: ScryptCost,
+): Promise<MasterKey> {
   const { N, r, p } = cost
   // OpenSSL counts slightly more than 128 N r; twice that is a bound, not an allocation
   const maxmem = 256 * r * (N + p) + (1 << 20)
   const derived = await new Promise<Buffer>((resolve, reject) => {
-    scrypt(password, salt, 64, { N, r, p, maxmem }, (error, key) => (error === null ? resolve(key) : reject(error)))
+    scrypt(password, salt, 64, { N, r, p, maxmem }, (error, key) =>
+      error === null ? resolve(key) : reject(error),
+    )
   })
   return { encrypt: derived.subarray(0, 32), macK: derived.subarray(32, 48), macR: derived.subarray(48, 64) }
 }

@@ -3,7 +3,6 @@ import { openPrimitives, type Primitives } from '../engine/primitives.ts'
 import { openSealer, SEAL_OVERHEAD, type Sealer } from '../engine/sealer.ts'
 import { decodeConfig, type RepositoryConfig } from '../format/config.ts'
 import { type Hex, sha256Hex } from '../format/ids.ts'
-import { decodeIndexFile } from '../format/index-file.ts'
 import type { MasterKey } from '../format/key-file.ts'
 import type { BlobType } from '../format/pack-header.ts'
 import { decodeTree, type TreeNode } from '../format/tree.ts'
@@ -98,7 +97,18 @@ export function openAt(sealer: Sealer, sealed: Uint8Array, place: string): Buffe
   }
 }
 
-type RepositoryParts = Omit<Repository, 'index' | 'loadIndex' | 'listFiles' | 'loadUnpacked' | 'saveUnpacked' | 'removeFile' | 'loadBlob' | 'loadTree' | typeof Symbol.asyncDispose>
+type RepositoryParts = Omit<
+  Repository,
+  | 'index'
+  | 'loadIndex'
+  | 'listFiles'
+  | 'loadUnpacked'
+  | 'saveUnpacked'
+  | 'removeFile'
+  | 'loadBlob'
+  | 'loadTree'
+  | typeof Symbol.asyncDispose
+>
 
 /** The repository over parts already opened; also used by init, which has just made them. */
 export function repositoryOn(parts: RepositoryParts): Repository {
@@ -127,7 +137,10 @@ export function repositoryOn(parts: RepositoryParts): Repository {
     },
     async saveUnpacked(type, json) {
       if (json.length > MAX_UNPACKED_BYTES) {
-        throw new HoldfastError('LimitExceeded', `a ${type} file of ${json.length} bytes is over the limit of ${MAX_UNPACKED_BYTES}`)
+        throw new HoldfastError(
+          'LimitExceeded',
+          `a ${type} file of ${json.length} bytes is over the limit of ${MAX_UNPACKED_BYTES}`,
+        )
       }
       const plain = config.version === 1 ? json : frameUnpacked(json)
       const sealed = Buffer.allocUnsafe(plain.length + SEAL_OVERHEAD)
@@ -150,9 +163,7 @@ async function readIndex(repository: Repository): Promise<BlobIndex> {
   const bytes = files.reduce((sum, file) => sum + file.size, 0)
   const index = createBlobIndex(Math.ceil(bytes / 100))
   await mapConcurrently(files, repository.store.connections, async ({ id }) => {
-    const json = await repository.loadUnpacked('index', id)
-    for (const pack of decodeIndexFile(json, `index/${id}`).packs) index.addPack(pack)
-    index.addIndexFile(id)
+    index.readIndexFile(id, await repository.loadUnpacked('index', id))
   })
   return index
 }
@@ -180,7 +191,9 @@ async function loadCopy(repository: Repository, id: Hex, copy: BlobLocation): Pr
   const { packId, offset, length } = copy
   const place = `pack ${packId}, offset ${offset}`
   if (length < SEAL_OVERHEAD || length > MAX_BLOB_BYTES + SEAL_OVERHEAD) {
-    throw new HoldfastError('LimitExceeded', `${place}: blob ${id} has a stored length of ${length} bytes`, { place })
+    throw new HoldfastError('LimitExceeded', `${place}: blob ${id} has a stored length of ${length} bytes`, {
+      place,
+    })
   }
   const sealed = await repository.store.load({ type: 'pack', id: packId }, { offset, length })
   return openBlob(repository, sealed, { id, place, uncompressedLength: copy.uncompressedLength })
@@ -202,7 +215,9 @@ export function openBlob(
   let plain = openAt(engine.sealer, sealed, blob.place)
   if (blob.uncompressedLength > 0) plain = decompressExactly(engine.primitives, plain, blob)
   if (sha256Hex(plain) !== blob.id) {
-    throw new HoldfastError('Damaged', `${blob.place}: the content does not hash to blob ${blob.id}`, { place: blob.place })
+    throw new HoldfastError('Damaged', `${blob.place}: the content does not hash to blob ${blob.id}`, {
+      place: blob.place,
+    })
   }
   return plain
 }
@@ -210,12 +225,20 @@ export function openBlob(
 function decompressExactly(primitives: Primitives, frame: Uint8Array, blob: SealedBlob): Buffer {
   const { uncompressedLength: length, place } = blob
   if (length > MAX_BLOB_BYTES) {
-    throw new HoldfastError('LimitExceeded', `${place}: blob ${blob.id} claims ${length} bytes, over the limit of ${MAX_BLOB_BYTES}`, { place })
+    throw new HoldfastError(
+      'LimitExceeded',
+      `${place}: blob ${blob.id} claims ${length} bytes, over the limit of ${MAX_BLOB_BYTES}`,
+      { place },
+    )
   }
   const plain = Buffer.allocUnsafe(length)
   const actual = primitives.decompress(frame, plain)
   if (actual !== length) {
-    throw new HoldfastError('Damaged', `${place}: blob ${blob.id} decodes to ${actual} bytes, ${length} expected`, { place })
+    throw new HoldfastError(
+      'Damaged',
+      `${place}: blob ${blob.id} decodes to ${actual} bytes, ${length} expected`,
+      { place },
+    )
   }
   return plain
 }

@@ -1,0 +1,389 @@
+import { hostname, userInfo } from 'node:os'
+import { resolve } from 'node:path'
+import { HoldfastError } from '@holdfast/contract'
+import { WorkerPool, workerEntry } from '../engine/worker-pool.ts'
+import { DEFAULT_PACK_BYTES } from '../engine/pack-builder.ts'
+import { formatGoTime, parseGoTime } from '../format/go-time.ts'
+import type { Hex } from '../format/ids.ts'
+import {
+  encodeSnapshot,
+  type Snapshot,
+  type SnapshotSummary,
+  type StoredSnapshot,
+} from '../format/snapshot.ts'
+import { openAccounts } from '../posix/accounts.ts'
+import type { ProgressSink } from '../progress.ts'
+import { type IdSet, idSetSegment, openIdSet } from '../repository/id-set.ts'
+import { type IndexWriter, openIndexWriter } from '../repository/index-writer.ts'
+import { findSnapshot, loadSnapshots } from '../repository/load-snapshots.ts'
+import type { Repository } from '../repository/repository.ts'
+import type {
+  BackupAnswer,
+  BackupJob,
+  BackupMessage,
+  BackupWorkerData,
+  EntryProblem,
+  FlushResult,
+  ReadingRules,
+  SavedCounts,
+} from './backup-job.ts'
+import { type BackupSelection, everything } from './backup-selection.ts'
+import { chooseParent } from './choose-parent.ts'
+import { saveRoots } from './save-roots.ts'
+import { createSegmentChains } from './segment-chain.ts'
+import { createNodeMaker } from './stat-node.ts'
+import { createTally, type EntryCounts, type TallyTotals } from './tally.ts'
+import { createTreeSaver } from './tree-saver.ts'
+import { tryPosix } from './try-posix.ts'
+
+/** Bytes that come from a program instead of a file: standard input, a database dump. */
+export interface StreamSource {
+  /** Path in the snapshot, beginning with `/`. */
+  readonly path: string
+  /** Called once. When it throws, no snapshot is made: a stream cut short is not a backup. */
+  open(): AsyncIterable<Uint8Array>
+}
+
+export interface BackupOptions {
+  /** Files and directories, absolute or relative to the working directory. */
+  readonly paths?: readonly string[]
+  readonly streams?: readonly StreamSource[]
+  /** Block devices and disk images, whose bytes are stored as a regular file of the same name. */
+  readonly images?: readonly string[]
+  readonly hostname?: string
+  readonly tags?: readonly string[]
+  /** Recorded in the snapshot; the selection does the excluding. */
+  readonly excludes?: readonly string[]
+  readonly selection?: BackupSelection
+  /** An id or prefix; `none` reads every file again; left out, the newest that fits is taken. */
+  readonly parent?: string
+  readonly groupBy?: ReadonlySet<'host' | 'paths' | 'tags'>
+  readonly reading?: Partial<ReadingRules>
+  /** The snapshot's time in nanoseconds since 1970; now by default. */
+  readonly timeNs?: bigint
+  readonly programVersion?: string
+  /** Reads and seals everything, stores nothing. */
+  readonly dryRun?: boolean
+  /** Makes no snapshot when the parent has the very same tree. */
+  readonly skipIfUnchanged?: boolean
+  /** False leaves out reading each blob back before it is stored. */
+  readonly verify?: boolean
+  readonly packBytes?: number
+  readonly workers?: number
+  /** Known beforehand, for the share done; the backup itself counts anew. */
+  readonly totals?: () => TallyTotals | undefined
+  readonly signal?: AbortSignal
+}
+
+export interface BackupResult {
+  /** Undefined in a dry run, or when nothing changed and that was to be skipped. */
+  readonly snapshot: StoredSnapshot | undefined
+  readonly tree: Hex
+  readonly parent: StoredSnapshot | undefined
+  readonly summary: SnapshotSummary
+  /** Entries that could not be stored: the snapshot is incomplete when there are any. */
+  readonly failures: readonly EntryProblem[]
+  readonly errorCount: number
+  /** Entries that changed or lost an attribute while they were read. */
+  readonly notes: readonly EntryProblem[]
+  readonly durationMs: number
+  /** Milliseconds of worker time by stage, over all workers. */
+  readonly stages: Readonly<Record<string, number>>
+  /** Bytes of pack files written, headers included. */
+  readonly packedBytes: number
+}
+
+const DEFAULT_RULES: ReadingRules = {
+  ignoreCtime: false,
+  ignoreInode: false,
+  withAtime: false,
+  fixedChunkBytes: 0,
+  omitDeviceIds: false,
+  maxFileBytes: Number.POSITIVE_INFINITY,
+}
+
+/**
+ * Stores a snapshot. Everything it refers to is durable before it exists: packs, then index files,
+ * then the snapshot. When it fails or is killed, no snapshot appears, and what was stored is used by
+ * the next run (or pruned). The caller holds a shared lock and has loaded the index.
+ */
+export async function backup(
+  repository: Repository,
+  options: BackupOptions,
+  report?: ProgressSink,
+): Promise<BackupResult> {
+  const started = Date.now()
+  const timeNs = options.timeNs ?? BigInt(started) * 1_000_000n
+  const rules: ReadingRules = { ...DEFAULT_RULES, ...options.reading }
+  const names = snapshotPaths(options)
+  const parent = await findParent(repository, options, { paths: names, timeNs })
+  const tally = createTally(report, options.totals ?? (() => undefined))
+  const trees = knownBlobs(repository, 'tree')
+  const run = startWorkers(repository, options, rules)
+  const chains = run.chains(tally.bytes)
+  const nodes = createNodeMaker(rules, { posix: tryPosix(), accounts: openAccounts() }, (path, message) =>
+    tally.problem({ path, fatal: false, message }),
+  )
+  const saver = createTreeSaver({
+    repository,
+    pool: run.pool,
+    chains,
+    nodes,
+    tally,
+    selection: options.selection ?? everything,
+    knownTrees: trees,
+    fixedChunkBytes: rules.fixedChunkBytes,
+    signal: options.signal ?? new AbortController().signal,
+  })
+  try {
+    const tree = await saveRoots({ repository, saver, chains, nodes, tally, parent, rules, timeNs }, options)
+    refuseNothing(tally.counts, names)
+    const { counts, stages } = await run.flush()
+    await run.index.flush()
+    const summary = summarize(tally.counts, counts, { started, timeNs, parent })
+    const made = { repository, tree, parent, summary, timeNs, paths: names }
+    const snapshot = await saveSnapshot(made, options)
+    return {
+      snapshot,
+      tree,
+      parent,
+      summary,
+      failures: tally.failures,
+      errorCount: tally.counts.errors,
+      notes: tally.notes,
+      durationMs: Date.now() - started,
+      stages,
+      packedBytes: run.packedBytes(),
+    }
+  } catch (error) {
+    await run.salvage()
+    throw error
+  } finally {
+    await run.pool.close()
+  }
+}
+
+/** Absolute paths under which the snapshot lists its targets, as restic does, so that parents are found. */
+function snapshotPaths(options: BackupOptions): readonly string[] {
+  const files = [...(options.paths ?? []), ...(options.images ?? [])].map((path) => resolve(path))
+  const all = [...files, ...(options.streams ?? []).map(({ path }) => path)]
+  if (all.length === 0)
+    throw new HoldfastError('InvalidInput', 'there is nothing to back up: no path, stream or image was given')
+  return [...new Set(all)].sort()
+}
+
+async function findParent(
+  repository: Repository,
+  options: BackupOptions,
+  wish: { readonly paths: readonly string[]; readonly timeNs: bigint },
+): Promise<StoredSnapshot | undefined> {
+  if (options.parent === 'none' || options.streams?.length === 1) return undefined
+  if (options.parent !== undefined) return await findSnapshot(repository, options.parent)
+  const { snapshots } = await loadSnapshots(repository)
+  const timed = snapshots.map((snapshot) => ({ snapshot, timeNs: parseGoTime(snapshot.time) }))
+  return chooseParent(timed, {
+    hostname: options.hostname ?? hostname(),
+    paths: wish.paths,
+    tags: options.tags ?? [],
+    groupBy: options.groupBy ?? new Set(['host', 'paths']),
+    beforeNs: wish.timeNs,
+  })
+}
+
+/** The ids of one type already stored, with room for as many again. */
+function knownBlobs(repository: Repository, type: 'data' | 'tree'): IdSet {
+  const set = openIdSet([idSetSegment(repository.index.size + 262_144)])
+  const id = Buffer.alloc(32)
+  repository.index.eachId(type, (bytes) => {
+    id.set(bytes)
+    set.add(id)
+  })
+  return set
+}
+
+interface BackupRun {
+  readonly pool: WorkerPool<BackupJob, BackupAnswer>
+  readonly index: IndexWriter
+  chains(onBytes: (count: number) => void): ReturnType<typeof createSegmentChains>
+  /** Ends all packs; resolves when they are durable and their index entries are gathered. */
+  flush(): Promise<FlushResult>
+  /** After a failure: indexes the packs that are durable, if that is still possible. */
+  salvage(): Promise<void>
+  packedBytes(): number
+}
+
+function startWorkers(repository: Repository, options: BackupOptions, rules: ReadingRules): BackupRun {
+  const { store } = repository
+  const known = knownBlobs(repository, 'data')
+  const index = openIndexWriter(repository)
+  const storing = new Set<Promise<void>>()
+  let chains: ReturnType<typeof createSegmentChains> | undefined
+  let packedBytes = 0
+  let failure: unknown
+
+  const track = (work: Promise<void>): void => {
+    const job = work.catch((error: unknown) => {
+      failure ??= error
+    })
+    storing.add(job)
+    void job.finally(() => storing.delete(job))
+  }
+  const settle = async (limit: number): Promise<void> => {
+    while (storing.size > limit) await Promise.race(storing)
+    if (failure !== undefined) throw failure
+  }
+  const onMessage = (message: BackupMessage): void => {
+    if (message.kind === 'next') {
+      chains?.next(message)
+      if (known.wantsSegment()) addRoom(known, pool)
+      return
+    }
+    packedBytes += message.kind === 'stored' ? message.bytes : message.length
+    if (message.kind === 'stored') track(index.add(message.entry, message.blobs))
+    else track(upload(store, message).then(async () => await index.add(message.entry, message.blobs)))
+  }
+  const pool: BackupRun['pool'] = new WorkerPool<BackupJob, BackupAnswer>({
+    entry: workerEntry(import.meta.url, 'backup-worker'),
+    workerData: workerDataFor(repository, options, { rules, known }),
+    onMessage: (message) => onMessage(message as BackupMessage),
+    // packs on their way to a slow store hold the workers back, or memory would fill with them
+    admit: async () => {
+      if (known.wantsSegment()) addRoom(known, pool)
+      await settle(Math.max(2, store.connections))
+    },
+    ...(options.workers === undefined ? {} : { size: options.workers }),
+  })
+  return {
+    pool,
+    index,
+    packedBytes: () => packedBytes,
+    chains: (onBytes) => (chains ??= createSegmentChains(pool, onBytes)),
+    async flush() {
+      const numbers = Array.from({ length: pool.size }, (_, i) => i)
+      const results = await Promise.all(
+        numbers.map(async (i) => (await pool.run({ kind: 'flush' }, [], i)) as FlushResult),
+      )
+      await settle(0)
+      return { counts: sumUp(results.map((r) => r.counts)), stages: sumUp(results.map((r) => r.stages)) }
+    },
+    async salvage() {
+      if (options.dryRun === true) return
+      await settle(0)
+        .then(async () => await index.flush())
+        .catch(() => undefined)
+    },
+  }
+}
+
+async function upload(
+  store: Repository['store'],
+  message: Extract<BackupMessage, { kind: 'upload' }>,
+): Promise<void> {
+  await store.save({ type: 'pack', id: message.id }, new Uint8Array(message.memory, 0, message.length))
+}
+
+function addRoom(known: IdSet, pool: WorkerPool<BackupJob, BackupAnswer>): void {
+  const ids = known.segments.reduce((sum, segment) => sum + segment.byteLength / 48, 0)
+  const segment = idSetSegment(Math.ceil(ids))
+  known.addSegment(segment)
+  pool.broadcast(segment)
+}
+
+function workerDataFor(
+  repository: Repository,
+  options: BackupOptions,
+  shared: { readonly rules: ReadingRules; readonly known: IdSet },
+): BackupWorkerData {
+  const { config, masterKey, compressionLevel, store, primitives } = repository
+  return {
+    polynomial: config.chunkerPolynomial,
+    masterKey,
+    portable: primitives.kind === 'portable',
+    compressionLevel,
+    version: config.version,
+    verify: options.verify !== false,
+    packBytes: options.packBytes ?? DEFAULT_PACK_BYTES,
+    localDirectory: store.localDirectory,
+    dryRun: options.dryRun === true,
+    knownBlobs: shared.known.segments,
+    reading: shared.rules,
+  }
+}
+
+function sumUp<T extends SavedCounts | Readonly<Record<string, number>>>(parts: readonly T[]): T {
+  const sum: Record<string, number> = {}
+  for (const part of parts)
+    for (const [key, value] of Object.entries(part)) sum[key] = (sum[key] ?? 0) + (value as number)
+  return sum as T
+}
+
+/** An empty snapshot would look like a success. Unreadable targets have been reported one by one. */
+function refuseNothing(counts: EntryCounts, paths: readonly string[]): void {
+  const { bytes: _bytes, errors: _errors, ...entries } = counts
+  const stored = Object.values(entries).reduce((sum, count) => sum + count, 0)
+  if (stored > 0) return
+  throw new HoldfastError(
+    'SourceUnreadable',
+    `none of ${paths.join(', ')} could be read; no snapshot was made`,
+    {
+      guidance: 'Check that the paths exist and may be read.',
+    },
+  )
+}
+
+function summarize(
+  entries: EntryCounts,
+  saved: SavedCounts,
+  run: { readonly started: number; readonly timeNs: bigint; readonly parent: StoredSnapshot | undefined },
+): SnapshotSummary {
+  return {
+    backupStart: formatGoTime(BigInt(run.started) * 1_000_000n),
+    backupEnd: formatGoTime(BigInt(Date.now()) * 1_000_000n),
+    filesNew: entries.filesNew,
+    filesChanged: entries.filesModified,
+    filesUnmodified: entries.filesUnchanged,
+    dirsNew: entries.dirsNew,
+    dirsChanged: entries.dirsModified,
+    dirsUnmodified: entries.dirsUnchanged,
+    dataBlobs: saved.dataBlobs,
+    treeBlobs: saved.treeBlobs,
+    dataAdded: saved.dataAdded + saved.treeAdded,
+    dataAddedPacked: saved.dataAddedPacked + saved.treeAddedPacked,
+    totalFilesProcessed: entries.filesNew + entries.filesModified + entries.filesUnchanged,
+    totalBytesProcessed: entries.bytes,
+  }
+}
+
+async function saveSnapshot(
+  made: {
+    readonly repository: Repository
+    readonly tree: Hex
+    readonly parent: StoredSnapshot | undefined
+    readonly summary: SnapshotSummary
+    readonly timeNs: bigint
+    readonly paths: readonly string[]
+  },
+  options: BackupOptions,
+): Promise<StoredSnapshot | undefined> {
+  const { repository, tree, parent, summary } = made
+  if (options.dryRun === true) return undefined
+  if (options.skipIfUnchanged === true && parent?.tree === tree) return undefined
+  options.signal?.throwIfAborted()
+  const user = userInfo()
+  const snapshot: Snapshot = {
+    time: formatGoTime(made.timeNs),
+    ...(parent === undefined ? {} : { parent: parent.id }),
+    tree,
+    paths: made.paths,
+    hostname: options.hostname ?? hostname(),
+    username: user.username,
+    uid: user.uid,
+    gid: user.gid,
+    excludes: options.excludes ?? [],
+    tags: options.tags ?? [],
+    programVersion: options.programVersion ?? 'holdfast',
+    summary,
+  }
+  const id = await repository.saveUnpacked('snapshot', encodeSnapshot(snapshot))
+  return { ...snapshot, id }
+}

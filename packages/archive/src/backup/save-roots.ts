@@ -1,0 +1,205 @@
+import { closeSync, createReadStream, lstatSync } from 'node:fs'
+import { basename, isAbsolute, resolve } from 'node:path'
+import { HoldfastError } from '@holdfast/contract'
+import { compareNames } from '../format/byte-name.ts'
+import type { Hex } from '../format/ids.ts'
+import type { StoredSnapshot } from '../format/snapshot.ts'
+import { encodeNode, type TreeNode } from '../format/tree.ts'
+import type { Repository } from '../repository/repository.ts'
+import type { BackupOptions } from './backup.ts'
+import { ENTRY_NEW, type ReadingRules } from './backup-job.ts'
+import { openToRead } from './chunk-reader.ts'
+import { listDirectory } from './list-directory.ts'
+import type { SegmentChains } from './segment-chain.ts'
+import { fsPath, type NodeMaker } from './stat-node.ts'
+import { streamNode } from './stream-node.ts'
+import type { Tally } from './tally.ts'
+import {
+  type BackupTarget,
+  cleanPath,
+  joinPath,
+  snapshotComponents,
+  type TargetTree,
+  targetTree,
+} from './target-tree.ts'
+import type { PendingNode, TreeSaver } from './tree-saver.ts'
+
+export interface RootParts {
+  readonly repository: Repository
+  readonly saver: TreeSaver
+  readonly chains: SegmentChains
+  readonly nodes: NodeMaker
+  readonly tally: Tally
+  readonly parent: StoredSnapshot | undefined
+  readonly rules: ReadingRules
+  readonly timeNs: bigint
+}
+
+/** Stores all targets, streams and images; the id of the snapshot's tree. */
+export async function saveRoots(parts: RootParts, options: BackupOptions): Promise<Hex> {
+  const targets = (options.paths ?? []).flatMap(expandTarget)
+  const paths = targetTree(targets, (path) => listDirectory(path).map(({ name }) => name))
+  const pending: PendingNode[] = []
+  const before = await parentNodes(parts, parts.parent?.tree)
+  for (const [name, node] of paths.children)
+    pending.push(await saveTarget(parts, node, { name, before: before.get(name)?.subtree ?? undefined }))
+  const virtual = virtualTree()
+  for (const stream of options.streams ?? [])
+    virtual.add(stream.path, await saveStream(parts, stream.path, stream.open()))
+  for (const image of options.images ?? [])
+    virtual.add(resolve(image), await saveStream(parts, image, readImage(image)))
+  pending.push(...(await virtual.save(parts)))
+  return await parts.saver.tree(uniqueInOrder(pending))
+}
+
+/** A target without a name of its own (`.`, `..`, `/`) stands for its entries. */
+function expandTarget(path: string): readonly BackupTarget[] {
+  const clean = cleanPath(path)
+  if (snapshotComponents(clean).length > 0) return [{ path: clean, explicit: true }]
+  return listDirectory(clean).map(({ name }) => ({
+    path: clean === '.' ? name : joinPath(clean, name),
+    explicit: false,
+  }))
+}
+
+async function parentNodes(parts: RootParts, tree: Hex | undefined): Promise<ReadonlyMap<string, TreeNode>> {
+  if (tree === undefined) return new Map()
+  try {
+    return new Map((await parts.repository.loadTree(tree)).map((node) => [node.name, node]))
+  } catch (error) {
+    const message = `tree ${tree} of the parent snapshot cannot be read, so what is below is read again: ${(error as Error).message}`
+    parts.tally.problem({ path: parts.parent?.id ?? '', fatal: false, message })
+    return new Map()
+  }
+}
+
+async function saveTarget(
+  parts: RootParts,
+  target: TargetTree,
+  at: { readonly name: string; readonly before: Hex | undefined },
+): Promise<PendingNode> {
+  const { saver, tally } = parts
+  const { name, before } = at
+  if (target.path === undefined) return await saveAbove(parts, target, at)
+  const shown = isAbsolute(target.path) ? target.path : resolve(target.path)
+  try {
+    const stat = lstatSync(fsPath(target.path), { bigint: true })
+    const place = { name, path: target.path, shown, before }
+    return stat.isDirectory() ? await saver.directory(place, stat) : await saver.entry(place)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).errno === undefined) throw error
+    tally.problem({ path: shown, fatal: true, message: (error as Error).message })
+    return { name, node: Promise.resolve(null) }
+  }
+}
+
+/** A directory that is only the way to targets: its attributes and those entries. */
+async function saveAbove(
+  parts: RootParts,
+  target: TargetTree,
+  at: { readonly name: string; readonly before: Hex | undefined },
+): Promise<PendingNode> {
+  const before = await parentNodes(parts, at.before)
+  const children: PendingNode[] = []
+  for (const [name, child] of target.children) {
+    children.push(await saveTarget(parts, child, { name, before: before.get(name)?.subtree ?? undefined }))
+  }
+  const path = target.attributesFrom ?? '/'
+  const finish = async (): Promise<string> => {
+    const subtree = await parts.saver.tree(uniqueInOrder(children))
+    const stat = lstatSync(fsPath(path), { bigint: true })
+    return encodeNode({ ...parts.nodes.fromStat(at.name, path, stat), subtree })
+  }
+  const node = finish()
+  // awaited with its siblings, maybe much later
+  node.catch(() => undefined)
+  return { name: at.name, node }
+}
+
+async function saveStream(
+  parts: RootParts,
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+): Promise<TreeNode> {
+  const stored = await parts.chains.storeStream(source, parts.rules.fixedChunkBytes)
+  parts.tally.entry(path, ENTRY_NEW, 0)
+  return streamNode(basename(path), stored, parts.timeNs)
+}
+
+async function* readImage(path: string): AsyncIterable<Uint8Array> {
+  const fd = openImage(path)
+  try {
+    yield* createReadStream('', { fd, autoClose: false, highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function openImage(path: string): number {
+  try {
+    return openToRead(path)
+  } catch (cause) {
+    throw new HoldfastError('SourceUnreadable', `${path} cannot be read: ${(cause as Error).message}`, {
+      place: path,
+      cause,
+    })
+  }
+}
+
+interface VirtualTree {
+  add(path: string, node: TreeNode): void
+  save(parts: RootParts): Promise<PendingNode[]>
+}
+
+/** Directories for streams and images, which have no directory to take attributes from. */
+function virtualTree(): VirtualTree {
+  type Level = Map<string, TreeNode | Level>
+  const top: Level = new Map()
+  const save = async (parts: RootParts, level: Level): Promise<PendingNode[]> =>
+    await Promise.all(
+      [...level].map(async ([name, item]) => {
+        if (!(item instanceof Map)) return { name, node: Promise.resolve(encodeNode({ ...item, name })) }
+        const subtree = await parts.saver.tree(uniqueInOrder(await save(parts, item)))
+        const directory = {
+          ...streamNode(name, { content: [], length: 0 }, parts.timeNs),
+          type: 'dir' as const,
+          mode: 2 ** 31 + 0o755,
+          links: 0,
+          content: null,
+          subtree,
+        }
+        return { name, node: Promise.resolve(encodeNode(directory)) }
+      }),
+    )
+  return {
+    add(path, node) {
+      const components = path.split('/').filter((part) => part !== '')
+      const name = components.pop() ?? ''
+      let level = top
+      for (const component of components) {
+        const next = level.get(component)
+        const below: Level = next instanceof Map ? next : new Map()
+        level.set(component, below)
+        level = below
+      }
+      if (level.has(name)) throw new HoldfastError('InvalidInput', `${path} is backed up twice`)
+      level.set(name, node)
+    },
+    save: async (parts) => await save(parts, top),
+  }
+}
+
+/** Sorted as trees must be. Two roots of one name cannot both be stored. */
+function uniqueInOrder(pending: readonly PendingNode[]): PendingNode[] {
+  const sorted = [...pending].sort((a, b) => compareNames(a.name, b.name))
+  for (const [i, { name }] of sorted.entries()) {
+    if (sorted[i + 1]?.name === name) {
+      throw new HoldfastError(
+        'InvalidInput',
+        `two things to back up are both called "${name}" in the snapshot`,
+        { guidance: 'Back them up in two runs.' },
+      )
+    }
+  }
+  return sorted
+}
