@@ -2,11 +2,9 @@ import { readdirSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { type ArchiveTool, holdfastTool, mustRun, resticTool, runTool } from '../archive-tool.ts'
 import { makeCheapRepository } from '../cheap-repository.ts'
-import { makeTree, mutateTree } from '../make-tree.ts'
+import { type HistoryStep, writeHistory } from '../history.ts'
 import { findPeer, type PeerName } from '../peers.ts'
 import { backUp, listSnapshots, openScene, restoreDifferences, type Scene } from '../scene.ts'
-import { seededRandom } from '../seeded-random.ts'
-import { type Manifest, readManifest } from '../tree-manifest.ts'
 
 const holdfast = holdfastTool()
 
@@ -131,27 +129,6 @@ describe.each<PeerName>(['restic-old', 'restic-new'])('init with %s', (name) => 
     }
   })
 })
-
-interface HistoryStep {
-  readonly snapshot: string
-  readonly manifest: Manifest
-}
-
-/** `steps` snapshots of a tree that changes in between, oldest first. */
-function writeHistory(writer: ArchiveTool, scene: Scene, steps: number): readonly HistoryStep[] {
-  const random = seededRandom(21)
-  makeTree(scene.tree, scene.libc, { seed: 21, oldSafe: true, largest: 200_000 })
-  const history: HistoryStep[] = []
-  for (let i = 0; i < steps; i++) {
-    const changes = i === 0 ? 0 : 15
-    for (let change = 0; change < changes; change++) mutateTree(scene.tree, scene.libc, random)
-    const known = new Set(history.map((step) => step.snapshot))
-    backUp(writer, scene)
-    const added = readdirSync(`${scene.repo}/snapshots`).find((id) => !known.has(id))
-    history.push({ snapshot: added ?? '', manifest: readManifest(scene.tree, scene.libc) })
-  }
-  return history
-}
 
 /** The repository holds exactly these snapshots, sound and restoring equal for every tool. */
 function expectOnly(scene: Scene, history: readonly HistoryStep[], tools: readonly ArchiveTool[]): void {
