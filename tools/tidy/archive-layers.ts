@@ -3,7 +3,10 @@ import { isTest, resolveRelative, type Workspace } from './workspace.ts'
 
 const foundation = ['format', 'kernel', 'engine', 'posix', 'stores', 'repository']
 
-/** What each folder of the archive may import, from the bottom up. Operations never import each other. */
+/**
+ * What each folder of the archive may import, from the bottom up. Operations that write never import each other;
+ * restoring reads through the queries.
+ */
 const layers: Readonly<Record<string, readonly string[]>> = {
   format: [],
   kernel: [],
@@ -12,7 +15,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   stores: ['format'],
   repository: ['format', 'kernel', 'engine', 'stores'],
   backup: foundation,
-  restore: foundation,
+  restore: [...foundation, 'query'],
   maintain: foundation,
   query: foundation,
 }

@@ -9,7 +9,9 @@ const pureFiles = new Set(['decide.ts', 'plan.ts', 'report.ts'])
  * environment, nothing to wait for. That is what makes a dry run the same thing as a run.
  */
 export function purity(workspace: Workspace): readonly Finding[] {
-  const pure = workspace.sources.filter(({ path }) => pureFiles.has(basename(path)))
+  const pure = workspace.sources.filter(
+    ({ path }) => path.startsWith('packages/') && pureFiles.has(basename(path)),
+  )
   return pure.flatMap(({ path, imports, impurities }) => [
     ...imports
       .filter(({ specifier, typeOnly }) => specifier.startsWith('node:') && !typeOnly)
