@@ -3,6 +3,7 @@ import type { Hex } from './ids.ts'
 import { damaged } from './json-document.ts'
 import {
   accept,
+  acceptText,
   expect,
   expectEnd,
   openScanner,
@@ -206,8 +207,42 @@ const REQUIRED = SEEN_ID | SEEN_TYPE | SEEN_OFFSET | SEEN_LENGTH
 
 function readBlob(run: Run): void {
   const { s, blob } = run
-  expect(s, OPEN_OBJECT)
+  peek(s)
   const start = s.at
+  if (!readUsualBlob(s, blob)) {
+    s.at = start
+    readAnyBlob(s, blob)
+  }
+  if (blob.length < SEAL_OVERHEAD)
+    throw unexpected({ ...s, at: start }, `a length of at least ${SEAL_OVERHEAD}`)
+  if (blob.offset + blob.length > MAX_PACK_BYTES)
+    throw unexpected({ ...s, at: start }, 'a blob that ends within 4 GiB')
+  run.visitor.blob(blob)
+}
+
+const USUAL_ID = Buffer.from('{"id":')
+const USUAL_DATA = Buffer.from(',"type":"data","offset":')
+const USUAL_TREE = Buffer.from(',"type":"tree","offset":')
+const USUAL_LENGTH = Buffer.from(',"length":')
+const USUAL_UNCOMPRESSED = Buffer.from(',"uncompressed_length":')
+
+/** The layout that restic writes, which need not be looked at name by name. False when it is another. */
+function readUsualBlob(s: Scanner, blob: ScannedBlob): boolean {
+  if (!acceptText(s, USUAL_ID)) return false
+  readId(s, blob.id)
+  if (acceptText(s, USUAL_DATA)) blob.type = 'data'
+  else if (acceptText(s, USUAL_TREE)) blob.type = 'tree'
+  else return false
+  blob.offset = readU32(s)
+  if (!acceptText(s, USUAL_LENGTH)) return false
+  blob.length = readU32(s)
+  blob.uncompressedLength = acceptText(s, USUAL_UNCOMPRESSED) ? readU32(s) : 0
+  return accept(s, CLOSE_OBJECT)
+}
+
+function readAnyBlob(s: Scanner, blob: ScannedBlob): void {
+  const start = s.at
+  expect(s, OPEN_OBJECT)
   blob.uncompressedLength = 0
   let seen = 0
   do {
@@ -219,11 +254,6 @@ function readBlob(run: Run): void {
   expect(s, CLOSE_OBJECT)
   if ((seen & REQUIRED) !== REQUIRED)
     throw unexpected({ ...s, at: start }, 'a blob with id, type, offset and length')
-  if (blob.length < SEAL_OVERHEAD)
-    throw unexpected({ ...s, at: start }, `a length of at least ${SEAL_OVERHEAD}`)
-  if (blob.offset + blob.length > MAX_PACK_BYTES)
-    throw unexpected({ ...s, at: start }, 'a blob that ends within 4 GiB')
-  run.visitor.blob(blob)
 }
 
 function readBlobMember(s: Scanner, blob: ScannedBlob): number {

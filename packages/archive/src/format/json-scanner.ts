@@ -42,6 +42,14 @@ export function accept(s: Scanner, byte: number): boolean {
   return true
 }
 
+/** Moves over exactly these bytes if they are next, white space included. */
+export function acceptText(s: Scanner, text: Buffer): boolean {
+  const { bytes, at } = s
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false
+  s.at = at + text.length
+  return true
+}
+
 /** Moves over `byte`, or throws Damaged. */
 export function expect(s: Scanner, byte: number): void {
   if (!accept(s, byte)) throw unexpected(s, `"${String.fromCharCode(byte)}"`)
