@@ -9,16 +9,19 @@ import type { Rights } from './apply-metadata.ts'
 import type { Overwrite } from './decide-node.ts'
 import { RestoreRun } from './restore-run.ts'
 import type { RestoreSettings } from './restore-settings.ts'
-import { hasPatterns, type SelectionPatterns, selectNodes } from './select-nodes.ts'
+import { type PathMatcher, selectNodes } from './select-nodes.ts'
 import { openTally, type RestoreCounts, type RestoreError, type RestoreItem } from './tally.ts'
 import { TargetTree } from './target-tree.ts'
 import { walkSnapshot } from './walk-snapshot.ts'
 
-export interface RestoreOptions extends SelectionPatterns {
+export interface RestoreOptions {
   /** The tree to restore: a snapshot's, or that of a subfolder (see findSubtree). Its own metadata is not restored. */
   readonly tree: Hex
   /** A directory; made, with those above it, if it is not there. Links in this path itself are followed. */
   readonly target: string
+  /** What to restore; at most one of the two. Everything when neither is given. */
+  readonly include?: PathMatcher
+  readonly exclude?: PathMatcher
   /** `always` by default. */
   readonly overwrite?: Overwrite
   /** Remove from restored directories what the snapshot does not have, where it is selected. */
@@ -119,7 +122,7 @@ function settingsFor(options: RestoreOptions, dryRun: boolean): RestoreSettings 
   const all = (): boolean => true
   return {
     tree: options.tree,
-    select: selectNodes(options),
+    select: selectNodes(options.include, options.exclude),
     overwrite: options.overwrite ?? 'always',
     deleteOthers: options.delete ?? false,
     sparse: options.sparse ?? false,
@@ -138,7 +141,13 @@ function ownRights(): Rights {
 }
 
 function refuseImpossible(options: RestoreOptions): void {
-  if (options.delete === true && !hasPatterns(options) && resolve(options.target) === '/') {
+  if (options.include !== undefined && options.exclude !== undefined) {
+    throw new HoldfastError('InvalidInput', 'include and exclude patterns cannot be combined', {
+      guidance: 'Give one kind; a pattern beginning with ! takes back the matches of those before it.',
+    })
+  }
+  const everything = options.include === undefined && options.exclude === undefined
+  if (options.delete === true && everything && resolve(options.target) === '/') {
     throw new HoldfastError('InvalidInput', 'deleting from / needs an include or exclude pattern', {
       guidance: 'Say with --include what may be deleted.',
     })

@@ -141,7 +141,12 @@ interface Troubles {
   readonly problems: PackJobResult['problems'][number][]
 }
 
-function writeTargets(job: PackJob, blob: number, plain: Uint8Array, { badTargets, problems }: Troubles): void {
+function writeTargets(
+  job: PackJob,
+  blob: number,
+  plain: Uint8Array,
+  { badTargets, problems }: Troubles,
+): void {
   for (let target = job.targetStart[blob] ?? 0; target < (job.targetStart[blob + 1] ?? 0); target++) {
     const file = job.targetFile[target] ?? 0
     try {
