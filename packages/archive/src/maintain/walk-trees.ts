@@ -52,14 +52,18 @@ export async function walkTrees(walk: WalkTrees): Promise<void> {
     }
   }
   const running = new Set<Promise<void>>()
-  while (stack.length > 0 || running.size > 0) {
-    throwIfStopped(walk.signal)
-    const next = running.size < walk.concurrency ? stack.pop() : undefined
-    if (next === undefined) {
-      await Promise.race(running)
-      continue
+  try {
+    while (stack.length > 0 || running.size > 0) {
+      throwIfStopped(walk.signal)
+      const next = running.size < walk.concurrency ? stack.pop() : undefined
+      if (next === undefined) {
+        await Promise.race(running)
+        continue
+      }
+      const work: Promise<void> = visit(next).finally(() => running.delete(work))
+      running.add(work)
     }
-    const work: Promise<void> = visit(next).finally(() => running.delete(work))
-    running.add(work)
+  } finally {
+    await Promise.allSettled(running)
   }
 }
