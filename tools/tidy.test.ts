@@ -204,10 +204,11 @@ const cases: Readonly<Record<string, { readonly planted: Planted; readonly expec
     planted: { 'packages/restore/src/attic.ts': 'export const old = 1' },
     expected: ['packages/restore/src/attic.ts:1 dead-files: nothing reaches this file'],
   },
-  'a worker named by URL is reached': {
+  'a worker named by URL, or by workerEntry, is reached': {
     planted: {
-      'packages/restore/src/index.ts': `export const url = new URL('./worker.js', import.meta.url)`,
+      'packages/restore/src/index.ts': `export const url = [new URL('./worker.js', import.meta.url), workerEntry(import.meta.url, 'other-worker')]`,
       'packages/restore/src/worker.ts': 'export const run = 1',
+      'packages/restore/src/other-worker.ts': 'export const run = 1',
     },
     expected: [],
   },

@@ -156,6 +156,8 @@ class Facts {
     return {
       CallExpression: (node) => {
         if (isDescribe(node)) for (const argument of node.arguments) this.chapters.add(argument.start)
+        const worker = workerNameOf(node)
+        if (worker !== undefined) this.mentions.push(`./${worker}.ts`)
       },
       AwaitExpression: (node) => this.addImpurity('await', node),
       NewExpression: (node) => {
@@ -208,4 +210,11 @@ function isDescribe(node: CallExpression): boolean {
     callee = callee.type === 'CallExpression' ? callee.callee : callee.object
   }
   return callee.type === 'Identifier' && callee.name === 'describe'
+}
+
+/** `workerEntry(import.meta.url, 'x-worker')` starts the module of that name beside the caller. */
+function workerNameOf(node: CallExpression): string | undefined {
+  if (node.callee.type !== 'Identifier' || node.callee.name !== 'workerEntry') return undefined
+  const name = node.arguments[1]
+  return name?.type === 'Literal' && typeof name.value === 'string' ? name.value : undefined
 }
