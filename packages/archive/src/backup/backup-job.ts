@@ -70,8 +70,9 @@ export const ENTRY_OTHER = 4
 export const ENTRY_LARGE = 8
 
 export interface FilesResult {
-  /** Encoded nodes, null where there is none. */
-  readonly nodes: readonly (string | null)[]
+  /** Encoded nodes one after the other, as UTF-8, and the bytes of each: 0 where there is none. */
+  readonly nodes: Uint8Array<ArrayBuffer>
+  readonly lengths: Uint32Array<ArrayBuffer>
   /** One ENTRY_ code per name. */
   readonly codes: Uint8Array
   readonly sizes: Float64Array

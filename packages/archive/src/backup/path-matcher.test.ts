@@ -189,6 +189,46 @@ test('patterns made to be slow are not', () => {
   expect(compilePatterns([`/${'**/a/'.repeat(60)}b`]).matches(deep)).toBe(false)
 })
 
+test('long lists of plain names and paths are looked up, and give the same', () => {
+  const many = Array.from({ length: 1000 }, (_, i) => (i % 2 === 0 ? `/srv/data/dir${i}/sub` : `name${i}`))
+  const paths = [
+    '/',
+    '/srv',
+    '/srv/data',
+    '/srv/data/dir4',
+    '/srv/data/dir4/sub',
+    '/srv/data/dir4/sub/x/y',
+    '/srv/data/dir4/subs',
+  ]
+  const more = [
+    '/srv/data/dir5/sub',
+    '/name5',
+    '/a/name5/b',
+    'name5',
+    '/a/name4',
+    'srv/data/dir4/sub',
+    '/x',
+    '/é/name999',
+  ]
+  const absolute = many.filter((text) => text.startsWith('/'))
+  for (const list of [
+    many,
+    [...many, '*.o', '!/srv/data/dir6'],
+    absolute,
+    [...absolute, '/x/*/y', '/**/z'],
+  ]) {
+    const matcher = compilePatterns(list)
+    for (const at of [...paths, ...more, '/x/a', '/a.o', '/x/a/b']) {
+      const single = list.map((text) => compilePatterns([text]).match(at))
+      expect([at, matcher.matches(at)]).toEqual([at, single.some((verdict) => verdict.matched)])
+      expect([at, matcher.match(at).childMayMatch]).toEqual([
+        at,
+        single.some((verdict) => verdict.childMayMatch),
+      ])
+    }
+  }
+})
+
 const letters = ['a', 'b', 'A', '.', 'é', '€', '\udcff', '\u{1f600}']
 const component = fc
   .array(fc.constantFrom(...letters), { minLength: 1, maxLength: 4 })

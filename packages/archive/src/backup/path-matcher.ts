@@ -133,17 +133,13 @@ function negativeGroup(patterns: readonly Pattern[]): Group {
 function positiveGroup(patterns: readonly Pattern[]): Group {
   const matches = compileAny(patterns)
   const anywhere = patterns.some((pattern) => !pattern.absolute)
-  const childMayMatch = (path: string): boolean => {
-    if (anywhere) return true
-    const place = placeOf(path)
-    return patterns.some((pattern) => leadsTo(pattern, place))
-  }
+  const leadsToAny = anywhere ? () => true : compileLeading(patterns)
   return {
     negated: false,
     matches,
     judge: (path, before) => ({
       matched: before.matched || matches(path),
-      childMayMatch: before.childMayMatch || childMayMatch(path),
+      childMayMatch: before.childMayMatch || leadsToAny(path),
     }),
   }
 }
@@ -151,15 +147,20 @@ function positiveGroup(patterns: readonly Pattern[]): Group {
 const ASCII = /^[\0-\x7f]*$/
 
 /**
- * One function for "any of these matches". All that can be is put into two regular expressions; the rest is asked
- * one by one, as are, for paths that are not ASCII, those whose expressions are exact for ASCII only.
+ * One function for "any of these matches". All that can be is put into two regular expressions, or into sets where
+ * plain names are many; the rest is asked one by one, as are, for paths that are not ASCII, those whose expressions
+ * are exact for ASCII only.
  */
 function compileAny(patterns: readonly Pattern[]): (path: string) => boolean {
-  const fast = patterns.filter((pattern) => expressionOf(pattern) !== undefined)
-  const slow = patterns.filter((pattern) => expressionOf(pattern) === undefined)
-  const everyPath = combine(fast.filter(isSameForAll))
+  const plain = patterns.filter((pattern) => literalOf(pattern) !== undefined)
+  const many = plain.length >= MANY ? plain : []
+  const others = many.length === 0 ? patterns : patterns.filter((pattern) => !plain.includes(pattern))
+  const slow = others.filter((pattern) => expressionOf(pattern) === undefined)
+  const fast = others.filter((pattern) => expressionOf(pattern) !== undefined)
   const asciiOnly = fast.filter((pattern) => !isSameForAll(pattern))
+  const everyPath = combine(fast.filter(isSameForAll))
   const asciiPath = combine(asciiOnly)
+  const byName = many.length === 0 ? undefined : lookUp(many)
   const exactly = (list: readonly Pattern[], path: string): boolean => {
     const place = placeOf(path)
     return list.some((pattern) => matchesPlace(pattern, place))
@@ -167,11 +168,77 @@ function compileAny(patterns: readonly Pattern[]): (path: string) => boolean {
   return (path) => {
     // The root has an empty component, which the expressions do not foresee.
     if (path === '/') return exactly(patterns, path)
-    if (everyPath?.(path) === true) return true
+    if (byName?.(path) === true || everyPath?.(path) === true) return true
     if (asciiPath !== undefined && (ASCII.test(path) ? asciiPath(path) : exactly(asciiOnly, path)))
       return true
     return slow.length > 0 && exactly(slow, path)
   }
+}
+
+// So many alternatives an expression takes without becoming slower than looking up each part of a path.
+const MANY = 32
+
+/** The path, or the one name, that a pattern without special characters stands for. */
+function literalOf({ absolute, segments }: Pattern): string | undefined {
+  const [head = [], ...more] = segments
+  if (more.length > 0 || head.length === 0 || (!absolute && head.length > 1)) return undefined
+  return literalHead({ absolute, segments })
+}
+
+function literalHead({ absolute, segments }: Pick<Pattern, 'absolute' | 'segments'>): string | undefined {
+  const names = (segments[0] ?? []).map((component) => component.literal)
+  return names.includes(undefined) ? undefined : `${absolute ? '/' : ''}${names.join('/')}`
+}
+
+function lookUp(patterns: readonly Pattern[]): (path: string) => boolean {
+  const literals = (absolute: boolean): ReadonlySet<string | undefined> =>
+    new Set(patterns.filter((pattern) => pattern.absolute === absolute).map(literalOf))
+  const paths = literals(true)
+  const names = literals(false)
+  return (path) => {
+    const absolute = path.startsWith('/')
+    return (absolute && hasStart(paths, path)) || hasName(names, path)
+  }
+}
+
+/** Whether the set holds the path or one above it. */
+function hasStart(paths: ReadonlySet<string | undefined>, path: string): boolean {
+  if (paths.size === 0) return false
+  for (let end = path.indexOf('/', 1); end >= 0; end = path.indexOf('/', end + 1)) {
+    if (paths.has(path.slice(0, end))) return true
+  }
+  return paths.has(path)
+}
+
+function hasName(names: ReadonlySet<string | undefined>, path: string): boolean {
+  if (names.size === 0) return false
+  let start = path.startsWith('/') ? 1 : 0
+  for (let end = path.indexOf('/', start); end >= 0; end = path.indexOf('/', start)) {
+    if (names.has(path.slice(start, end))) return true
+    start = end + 1
+  }
+  return names.has(path.slice(start))
+}
+
+/** One function for "any of these absolute patterns may match below", by the part before their first `**`. */
+function compileLeading(patterns: readonly Pattern[]): (path: string) => boolean {
+  const heads = patterns.map(literalHead).filter((head) => head !== undefined)
+  const ends = new Set(heads)
+  const above = new Set(heads.flatMap(pathsAbove))
+  const others = patterns.filter((pattern) => literalHead(pattern) === undefined)
+  const everywhere = ends.has('/')
+  return (path) => {
+    if (!path.startsWith('/')) return false
+    if (everywhere || path === '/' || above.has(path) || hasStart(ends, path)) return true
+    if (others.length === 0) return false
+    const place = placeOf(path)
+    return others.some((pattern) => leadsTo(pattern, place))
+  }
+}
+
+function pathsAbove(path: string): readonly string[] {
+  const names = path.split('/')
+  return names.slice(2).map((_, i) => names.slice(0, i + 2).join('/'))
 }
 
 function isSameForAll(pattern: Pattern): boolean {
@@ -249,12 +316,9 @@ function fits(segment: readonly GlobComponent[], names: readonly string[], at: n
   })
 }
 
-/** Whether an absolute pattern agrees with the path as far as both go, up to its first `**`. */
-function leadsTo({ segments }: Pattern, place: Place): boolean {
-  if (!place.absolute) return false
-  const head = segments[0] ?? []
-  const names = place.names[0] === '' ? [] : place.names
-  return fits(head.slice(0, names.length), names, 0)
+/** Whether an absolute pattern agrees with an absolute path as far as both go, up to its first `**`. */
+function leadsTo({ segments }: Pattern, { names }: Place): boolean {
+  return fits((segments[0] ?? []).slice(0, names.length), names, 0)
 }
 
 /** Go's strings.ToLower: character by character, without regard to position; what is not UTF-8 becomes U+FFFD. */

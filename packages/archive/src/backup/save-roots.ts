@@ -1,10 +1,9 @@
 import { closeSync, createReadStream, lstatSync } from 'node:fs'
 import { basename, isAbsolute, resolve } from 'node:path'
 import { HoldfastError } from '@holdfast/contract'
-import { compareNames } from '../format/byte-name.ts'
 import type { Hex } from '../format/ids.ts'
 import type { StoredSnapshot } from '../format/snapshot.ts'
-import { encodeNode, type TreeNode } from '../format/tree.ts'
+import type { TreeNode } from '../format/tree.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { BackupOptions } from './backup.ts'
 import { ENTRY_NEW, type ReadingRules } from './backup-job.ts'
@@ -22,7 +21,7 @@ import {
   type TargetTree,
   targetTree,
 } from './target-tree.ts'
-import type { PendingNode, TreeSaver } from './tree-saver.ts'
+import { encode, type EncodedNode, type PendingNodes, type TreeSaver } from './tree-saver.ts'
 
 export interface RootParts {
   readonly repository: Repository
@@ -39,7 +38,7 @@ export interface RootParts {
 export async function saveRoots(parts: RootParts, options: BackupOptions): Promise<Hex> {
   const targets = (options.paths ?? []).flatMap(expandTarget)
   const paths = targetTree(targets, (path) => listDirectory(path).map(({ name }) => name))
-  const pending: PendingNode[] = []
+  const pending: PendingNodes[] = []
   const before = await parentNodes(parts, parts.parent?.tree)
   for (const [name, node] of paths.children)
     pending.push(await saveTarget(parts, node, { name, before: before.get(name)?.subtree ?? undefined }))
@@ -49,7 +48,7 @@ export async function saveRoots(parts: RootParts, options: BackupOptions): Promi
   for (const image of options.images ?? [])
     virtual.add(resolve(image), await saveStream(parts, image, readImage(image)))
   pending.push(...(await virtual.save(parts)))
-  return await parts.saver.tree(uniqueInOrder(pending))
+  return await parts.saver.tree(pending)
 }
 
 /** A target without a name of its own (`.`, `..`, `/`) stands for its entries. */
@@ -77,7 +76,7 @@ async function saveTarget(
   parts: RootParts,
   target: TargetTree,
   at: { readonly name: string; readonly before: Hex | undefined },
-): Promise<PendingNode> {
+): Promise<PendingNodes> {
   const { saver, tally } = parts
   const { name, before } = at
   if (target.path === undefined) return await saveAbove(parts, target, at)
@@ -89,7 +88,7 @@ async function saveTarget(
   } catch (error) {
     if ((error as NodeJS.ErrnoException).errno === undefined) throw error
     tally.problem({ path: shown, fatal: true, message: (error as Error).message })
-    return { name, node: Promise.resolve(null) }
+    return { names: [name], nodes: Promise.resolve([null]) }
   }
 }
 
@@ -98,22 +97,22 @@ async function saveAbove(
   parts: RootParts,
   target: TargetTree,
   at: { readonly name: string; readonly before: Hex | undefined },
-): Promise<PendingNode> {
+): Promise<PendingNodes> {
   const before = await parentNodes(parts, at.before)
-  const children: PendingNode[] = []
+  const children: PendingNodes[] = []
   for (const [name, child] of target.children) {
     children.push(await saveTarget(parts, child, { name, before: before.get(name)?.subtree ?? undefined }))
   }
   const path = target.attributesFrom ?? '/'
-  const finish = async (): Promise<string> => {
-    const subtree = await parts.saver.tree(uniqueInOrder(children))
+  const finish = async (): Promise<readonly EncodedNode[]> => {
+    const subtree = await parts.saver.tree(children)
     const stat = lstatSync(fsPath(path), { bigint: true })
-    return encodeNode({ ...parts.nodes.fromStat(at.name, path, stat), subtree })
+    return [encode({ ...parts.nodes.fromStat(at.name, path, stat), subtree })]
   }
-  const node = finish()
+  const nodes = finish()
   // awaited with its siblings, maybe much later
-  node.catch(() => undefined)
-  return { name: at.name, node }
+  nodes.catch(() => undefined)
+  return { names: [at.name], nodes }
 }
 
 async function saveStream(
@@ -148,18 +147,19 @@ function openImage(path: string): number {
 
 interface VirtualTree {
   add(path: string, node: TreeNode): void
-  save(parts: RootParts): Promise<PendingNode[]>
+  save(parts: RootParts): Promise<PendingNodes[]>
 }
 
 /** Directories for streams and images, which have no directory to take attributes from. */
 function virtualTree(): VirtualTree {
   type Level = Map<string, TreeNode | Level>
   const top: Level = new Map()
-  const save = async (parts: RootParts, level: Level): Promise<PendingNode[]> =>
+  const save = async (parts: RootParts, level: Level): Promise<PendingNodes[]> =>
     await Promise.all(
       [...level].map(async ([name, item]) => {
-        if (!(item instanceof Map)) return { name, node: Promise.resolve(encodeNode({ ...item, name })) }
-        const subtree = await parts.saver.tree(uniqueInOrder(await save(parts, item)))
+        if (!(item instanceof Map))
+          return { names: [name], nodes: Promise.resolve([encode({ ...item, name })]) }
+        const subtree = await parts.saver.tree(await save(parts, item))
         const directory = {
           ...streamNode(name, { content: [], length: 0 }, parts.timeNs),
           type: 'dir' as const,
@@ -168,7 +168,7 @@ function virtualTree(): VirtualTree {
           content: null,
           subtree,
         }
-        return { name, node: Promise.resolve(encodeNode(directory)) }
+        return { names: [name], nodes: Promise.resolve([encode(directory)]) }
       }),
     )
   return {
@@ -187,19 +187,4 @@ function virtualTree(): VirtualTree {
     },
     save: async (parts) => await save(parts, top),
   }
-}
-
-/** Sorted as trees must be. Two roots of one name cannot both be stored. */
-function uniqueInOrder(pending: readonly PendingNode[]): PendingNode[] {
-  const sorted = [...pending].sort((a, b) => compareNames(a.name, b.name))
-  for (const [i, { name }] of sorted.entries()) {
-    if (sorted[i + 1]?.name === name) {
-      throw new HoldfastError(
-        'InvalidInput',
-        `two things to back up are both called "${name}" in the snapshot`,
-        { guidance: 'Back them up in two runs.' },
-      )
-    }
-  }
-  return sorted
 }

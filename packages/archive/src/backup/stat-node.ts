@@ -14,8 +14,8 @@ export function fsPath(path: string): string | Buffer {
 }
 
 export interface NodeMaker {
-  /** The node of an entry, without content. `path` locates it, `name` is what the tree calls it. */
-  fromStat(name: string, path: string, stat: BigIntStats): TreeNode
+  /** The node of an entry, without content. `path` locates it, `name` is what the tree calls it; `fd`, where it is open, is faster. */
+  fromStat(name: string, path: string, stat: BigIntStats, fd?: number): TreeNode
 }
 
 /** Reports an attribute that could not be read; the node goes without it. */
@@ -30,21 +30,19 @@ export function createNodeMaker(
   onProblem: AttributeProblem,
 ): NodeMaker {
   const { posix, accounts } = system
-  const readXattrs = (path: string): TreeNode['xattrs'] => {
+  const readXattrs = (path: string, fd: number | undefined): TreeNode['xattrs'] => {
     if (posix === undefined) return NO_XATTRS
-    const bytes = nameToBytes(path)
     try {
-      const names = posix.listXattrs(bytes)
-      return names.length === 0
-        ? NO_XATTRS
-        : names.map((name) => ({ name, value: posix.getXattr(bytes, name) }))
+      if (fd !== undefined) return pairs(posix.flistXattrs(fd), (name) => posix.fgetXattr(fd, name))
+      const bytes = nameToBytes(path)
+      return pairs(posix.listXattrs(bytes), (name) => posix.getXattr(bytes, name))
     } catch (error) {
       onProblem(path, `extended attributes: ${(error as Error).message}`)
       return NO_XATTRS
     }
   }
   return {
-    fromStat(name, path, stat) {
+    fromStat(name, path, stat, fd) {
       const { type, mode } = goModeFromStat(Number(stat.mode))
       const mtime = formatGoTime(stat.mtimeNs)
       const uid = Number(stat.uid)
@@ -66,13 +64,17 @@ export function createNodeMaker(
         size: type === 'file' ? Number(stat.size) : 0,
         links,
         linktarget: type === 'symlink' ? readLink(path) : '',
-        xattrs: readXattrs(path),
+        xattrs: readXattrs(path, fd),
         device: type === 'dev' || type === 'chardev' ? stat.rdev : 0n,
         content: null,
         subtree: null,
       }
     },
   }
+}
+
+function pairs(names: readonly string[], read: (name: string) => Buffer): TreeNode['xattrs'] {
+  return names.length === 0 ? NO_XATTRS : names.map((name) => ({ name, value: read(name) }))
 }
 
 /** restic counts links where a name can have several: not for directories, pipes and sockets. */

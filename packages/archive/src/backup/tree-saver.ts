@@ -1,8 +1,9 @@
 import { type BigIntStats, lstatSync } from 'node:fs'
-import { isHoldfastError } from '@holdfast/contract'
+import { HoldfastError, isHoldfastError } from '@holdfast/contract'
 import type { WorkerPool } from '../engine/worker-pool.ts'
+import { compareNames } from '../format/byte-name.ts'
 import { type Hex, sha256 } from '../format/ids.ts'
-import { decodeTree, encodeNode, encodeTree, type TreeNode } from '../format/tree.ts'
+import { decodeTree, encodeNode, type TreeNode } from '../format/tree.ts'
 import type { IdSet } from '../repository/id-set.ts'
 import type { Repository } from '../repository/repository.ts'
 import {
@@ -40,16 +41,14 @@ export interface TreeSaverParts {
   readonly signal: AbortSignal
 }
 
-/** An entry that is on its way: all its work is handed out, the node comes when that is done. */
-export interface PendingNode {
-  readonly name: string
-  /** Null when the entry was left out. */
-  readonly node: Promise<string | null>
-}
+/** A node as JSON in UTF-8. */
+export type EncodedNode = Uint8Array
 
-/** Work that workers have taken; the nodes of the entries, in their order. */
-interface HandedOut {
-  readonly stored: Promise<readonly (string | null)[]>
+/** Entries that are on their way: all their work is handed out, the nodes come when that is done. */
+export interface PendingNodes {
+  readonly names: readonly string[]
+  /** As many; null where an entry was left out. */
+  readonly nodes: Promise<readonly (EncodedNode | null)[]>
 }
 
 export interface Place {
@@ -68,11 +67,11 @@ export interface Place {
  * memory is the directories with work outstanding and those above them.
  */
 export interface TreeSaver {
-  directory(place: Place, stat: BigIntStats): Promise<PendingNode>
+  directory(place: Place, stat: BigIntStats): Promise<PendingNodes>
   /** An entry that is not a directory, or of a kind not known yet. */
-  entry(place: Place): Promise<PendingNode>
-  /** Stores the tree made of these nodes; its id. Null nodes are left out. */
-  tree(nodes: readonly PendingNode[]): Promise<Hex>
+  entry(place: Place): Promise<PendingNodes>
+  /** Stores the tree of these nodes, sorted as trees are; its id. No two may have one name. */
+  tree(nodes: readonly PendingNodes[]): Promise<Hex>
 }
 
 export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
@@ -91,23 +90,21 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
     parts.signal.throwIfAborted()
     if (failure !== undefined) throw failure
   }
-  const leftOut = (place: Place, error: unknown): PendingNode => {
-    if ((error as NodeJS.ErrnoException).errno === undefined) throw error
-    tally.problem({ path: place.shown, fatal: true, message: (error as Error).message })
-    return { name: place.name, node: Promise.resolve(null) }
-  }
-  const saveTree = async (encoded: readonly string[]): Promise<Hex> => {
-    const json = encodeTree(encoded)
+  const saveTree = async (encoded: readonly EncodedNode[]): Promise<Hex> => {
+    const json = joinTree(encoded)
     const id = sha256(json)
     const hex = id.toString('hex')
     if (knownTrees.add(id)) await pool.run({ kind: 'tree', id: hex, json })
     return hex
   }
-  const tree = async (pending: readonly PendingNode[]): Promise<Hex> => {
-    const encoded = await Promise.all(pending.map(async ({ node }) => await node))
-    return await saveTree(encoded.filter((node) => node !== null))
+  const tree = async (pending: readonly PendingNodes[]): Promise<Hex> => {
+    const groups = await Promise.all(pending.map(async ({ names, nodes }) => ({ names, nodes: await nodes })))
+    const named = groups.flatMap(({ names, nodes }) =>
+      names.map((name, i) => ({ name, node: nodes[i] ?? null })),
+    )
+    return await saveTree(inTreeOrder(named))
   }
-  const saveLarge = async (path: string, shown: string, code: number): Promise<string | null> => {
+  const saveLarge = async (path: string, shown: string, code: number): Promise<EncodedNode | null> => {
     await using _ = await large.enter()
     tally.current(shown)
     try {
@@ -122,7 +119,7 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
         })
       }
       const name = path.slice(path.lastIndexOf('/') + 1)
-      const node = encodeNode({
+      const node = encode({
         ...nodes.fromStat(name, path, stat),
         content: stored.content,
         size: stored.length,
@@ -130,92 +127,96 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
       tally.entry(shown, code, 0)
       return node
     } catch (error) {
-      return await leftOut({ name: '', path, shown, before: undefined }, error).node
+      return await leftOut(tally, { name: '', shown }, error).nodes.then(([node]) => node ?? null)
     }
+  }
+  const fileNodes = async (
+    place: Place,
+    names: readonly string[],
+    answer: FilesResult,
+  ): Promise<(EncodedNode | null)[]> => {
+    const { codes, sizes, lengths, problems } = answer
+    for (const problem of problems) tally.problem(problem)
+    const found: (EncodedNode | null)[] = []
+    const larger: Promise<void>[] = []
+    let at = 0
+    for (const [i, name] of names.entries()) {
+      const length = lengths[i] ?? 0
+      const code = codes[i] ?? ENTRY_NEW
+      const shown = joinPath(place.shown, name)
+      found.push(length > 0 ? answer.nodes.subarray(at, at + length) : null)
+      at += length
+      if (code < ENTRY_LARGE) tally.entry(shown, code, sizes[i] ?? 0)
+      else
+        larger.push(
+          saveLarge(joinPath(place.path, name), shown, code - ENTRY_LARGE).then(
+            (node) => void (found[i] = node),
+          ),
+        )
+    }
+    await Promise.all(larger)
+    return found
   }
   const files = async (
     place: Place,
     entries: readonly DirectoryEntry[],
     parentTree: Uint8Array | undefined,
-  ): Promise<HandedOut> => {
+  ): Promise<PendingNodes> => {
     mayGoOn()
     tally.current(place.shown)
     const names = entries.map((e) => e.name)
     const kinds = entries.map((e) => e.kind).join('')
     const { result } = await pool.start({ kind: 'files', directory: place.path, names, kinds, parentTree })
-    // within an object, or awaiting this function would await the work as well
-    const stored = result.then(async (answer) => {
-      const { nodes: encoded, codes, sizes, problems } = answer as FilesResult
-      for (const problem of problems) tally.problem(problem)
-      return await Promise.all(
-        encoded.map(async (node, i) => {
-          const shown = joinPath(place.shown, names[i] ?? '')
-          const code = codes[i] ?? ENTRY_NEW
-          if (code >= ENTRY_LARGE)
-            return await saveLarge(joinPath(place.path, names[i] ?? ''), shown, code - ENTRY_LARGE)
-          tally.entry(shown, code, sizes[i] ?? 0)
-          return node
-        }),
-      )
-    })
-    return { stored: watched(stored) }
+    return {
+      names,
+      nodes: watched(result.then(async (answer) => await fileNodes(place, names, answer as FilesResult))),
+    }
   }
   const parentOf = async (place: Place): Promise<Uint8Array | undefined> => {
     if (place.before === undefined) return undefined
     try {
       return await repository.loadBlob('tree', place.before)
     } catch (error) {
-      tally.problem({
-        path: place.shown,
-        fatal: false,
-        message: `its tree in the parent snapshot cannot be read, so all of it is read again: ${(error as Error).message}`,
-      })
+      const message = `its tree in the parent snapshot cannot be read, so all of it is read again: ${(error as Error).message}`
+      tally.problem({ path: place.shown, fatal: false, message })
       return undefined
+    }
+  }
+  const subdirectory = async (place: Place, device: bigint): Promise<PendingNodes> => {
+    try {
+      const stat = lstatSync(fsPath(place.path), { bigint: true })
+      if (!selection.oneFileSystem || stat.dev === device) return await saver.directory(place, stat)
+      // a mount point is kept as the empty directory it is on this file system
+      const node = encode({ ...nodes.fromStat(place.name, place.path, stat), subtree: await saveTree([]) })
+      return { names: [place.name], nodes: Promise.resolve([node]) }
+    } catch (error) {
+      return leftOut(tally, place, error)
     }
   }
   const contents = async (
     place: Place,
     entries: readonly DirectoryEntry[],
     device: bigint,
-  ): Promise<PendingNode[]> => {
+  ): Promise<PendingNodes[]> => {
     const parentTree = await parentOf(place)
     const subdirectories = entries.filter((e) => e.kind === 'd')
     const others = entries.filter((e) => e.kind !== 'd')
     const perJob = parentTree === undefined ? NAMES_PER_JOB : NAMES_PER_JOB_WITH_PARENT
-    const pending: PendingNode[] = []
+    const pending: PendingNodes[] = []
     for (let i = 0; i < others.length; i += perJob) {
-      const batch = others.slice(i, i + perJob)
-      const { stored } = await files(place, batch, parentTree)
-      for (const [k, { name }] of batch.entries())
-        pending.push({ name, node: watched(stored.then((results) => results[k] ?? null)) })
+      pending.push(await files(place, others.slice(i, i + perJob), parentTree))
     }
     const before = subdirectories.length > 0 ? subtreesOf(parentTree, place) : undefined
     for (const { name } of subdirectories) {
-      const child: Place = {
+      const child = {
         name,
         path: joinPath(place.path, name),
         shown: joinPath(place.shown, name),
         before: before?.get(name),
       }
-      try {
-        const stat = lstatSync(fsPath(child.path), { bigint: true })
-        // a mount point is kept as the empty directory it is on this file system
-        const elsewhere = selection.oneFileSystem && stat.dev !== device
-        pending.push(
-          elsewhere
-            ? {
-                name,
-                node: Promise.resolve(
-                  encodeNode({ ...nodes.fromStat(name, child.path, stat), subtree: await saveTree([]) }),
-                ),
-              }
-            : await saver.directory(child, stat),
-        )
-      } catch (error) {
-        pending.push(leftOut(child, error))
-      }
+      pending.push(await subdirectory(child, device))
     }
-    return inTreeOrder(pending, entries)
+    return pending
   }
   const saver: TreeSaver = {
     tree,
@@ -224,12 +225,12 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
       const directory = slash < 0 ? '.' : place.path.slice(0, slash) || '/'
       const name = place.path.slice(slash + 1)
       const above = place.shown.slice(0, place.shown.lastIndexOf('/')) || '/'
-      const { stored } = await files(
+      const { nodes } = await files(
         { ...place, path: directory, shown: above },
         [{ name, kind: '?' }],
         undefined,
       )
-      return { name: place.name, node: watched(stored.then(([node]) => node ?? null)) }
+      return { names: [place.name], nodes }
     },
     async directory(place, stat) {
       mayGoOn()
@@ -237,21 +238,61 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
       try {
         entries = selection.select(place.shown, listDirectory(place.path))
       } catch (error) {
-        return leftOut(place, error)
+        return leftOut(tally, place, error)
       }
       const children = await contents(place, entries, stat.dev)
-      const finish = async (): Promise<string> => {
+      const finish = async (): Promise<readonly EncodedNode[]> => {
         const subtree = await tree(children)
         const code =
           place.before === undefined ? ENTRY_NEW : place.before === subtree ? ENTRY_UNCHANGED : ENTRY_MODIFIED
         tally.entry(`${place.shown}/`, code, 0)
-        const node: TreeNode = nodes.fromStat(place.name, place.path, stat)
-        return encodeNode({ ...node, subtree })
+        return [encode({ ...nodes.fromStat(place.name, place.path, stat), subtree })]
       }
-      return { name: place.name, node: watched(finish()) }
+      return { names: [place.name], nodes: watched(finish()) }
     },
   }
   return saver
+}
+
+export function encode(node: TreeNode): EncodedNode {
+  return Buffer.from(encodeNode(node))
+}
+
+/** An entry the file system would not give: told, counted, and left out. Any other error is thrown on. */
+function leftOut(tally: Tally, place: Pick<Place, 'name' | 'shown'>, error: unknown): PendingNodes {
+  if ((error as NodeJS.ErrnoException).errno === undefined) throw error
+  tally.problem({ path: place.shown, fatal: true, message: (error as Error).message })
+  return { names: [place.name], nodes: Promise.resolve([null]) }
+}
+
+const TREE_START = Buffer.from('{"nodes":[')
+const COMMA = Buffer.from(',')
+const TREE_END = Buffer.from(']}\n')
+
+/** As encodeTree, from nodes already in UTF-8. */
+function joinTree(encoded: readonly EncodedNode[]): Buffer {
+  const pieces: Uint8Array[] = [TREE_START]
+  for (const [i, node] of encoded.entries()) {
+    if (i > 0) pieces.push(COMMA)
+    pieces.push(node)
+  }
+  pieces.push(TREE_END)
+  return Buffer.concat(pieces)
+}
+
+function inTreeOrder(named: { readonly name: string; readonly node: EncodedNode | null }[]): EncodedNode[] {
+  named.sort((a, b) => compareNames(a.name, b.name))
+  for (const [i, { name }] of named.entries()) {
+    if (named[i + 1]?.name !== name) continue
+    throw new HoldfastError(
+      'InvalidInput',
+      `two things to back up are both called "${name}" in the snapshot`,
+      {
+        guidance: 'Back them up in two runs.',
+      },
+    )
+  }
+  return named.flatMap(({ node }) => node ?? [])
 }
 
 /** A parent tree that does not decode counts as none: the workers, who read it too, tell about it. */
@@ -264,11 +305,6 @@ function subtreesOf(tree: Uint8Array | undefined, place: Place): Map<string, Hex
     if (isHoldfastError(error)) return undefined
     throw error
   }
-}
-
-function inTreeOrder(pending: readonly PendingNode[], entries: readonly DirectoryEntry[]): PendingNode[] {
-  const byName = new Map(pending.map((p) => [p.name, p]))
-  return entries.map(({ name }) => byName.get(name)).filter((p) => p !== undefined)
 }
 
 /** Lets `limit` callers in at a time; leaving is by disposal. */

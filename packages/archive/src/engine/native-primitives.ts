@@ -48,29 +48,25 @@ function bind(library: Koffi.LibraryHandle) {
     decompress: f(
       'size_t ZSTD_decompressDCtx(void *ctx, uint8_t *dst, size_t dstCapacity, const uint8_t *src, size_t srcSize)',
     ),
-    isError: f('unsigned int ZSTD_isError(size_t code)'),
   }
 }
 
 function primitivesOn(c: NativeFunctions, level: number): Primitives | undefined {
-  const cipher: unknown = c.cipherFetch(null, 'AES-256-CTR', null)
+  const long = keyedCipher(c, 'AES-256-CTR')
+  const short = keyedCipher(c, 'AES-128-CTR')
   const mac: unknown = c.macFetch(null, 'POLY1305', null)
-  if (cipher === null || mac === null) return undefined
-  const cipherContext: unknown = c.cipherContext()
+  if (long === undefined || short === undefined || mac === null) return undefined
   const macContext: unknown = c.macContext(mac)
   const compressContext: unknown = c.compressContext()
   const decompressContext: unknown = c.decompressContext()
   c.setParameter(compressContext, ZSTD_C_COMPRESSION_LEVEL, level)
-  const written = new Int32Array(1)
   const tagLength = new BigUint64Array(1)
-  const refused = (size: number): boolean => c.isError(size) !== 0
+  // libzstd returns its errors as sizes just below 2^64
+  const refused = (size: number | bigint, target: Uint8Array): boolean => size > target.length
   return {
     kind: 'native',
     sha256: (source, out) => void c.sha256(source, source.length, out),
-    aesCtr(key, iv, source, target) {
-      must(c.encryptInit(cipherContext, cipher, key, iv, null), 'EVP_EncryptInit_ex2')
-      must(c.encryptUpdate(cipherContext, target, written, source, source.length), 'EVP_EncryptUpdate')
-    },
+    aesCtr: (key, iv, source, target) => (key.length === 32 ? long : short)(key, iv, source, target),
     poly1305(key, source, out) {
       must(c.macInit(macContext, key, 32, null), 'EVP_MAC_init')
       must(c.macUpdate(macContext, source, source.length), 'EVP_MAC_update')
@@ -78,14 +74,29 @@ function primitivesOn(c: NativeFunctions, level: number): Primitives | undefined
     },
     compress(source, target) {
       const size: number = c.compress(compressContext, target, target.length, source, source.length)
-      return refused(size) ? 0 : size
+      return refused(size, target) ? 0 : size
     },
     decompress(source, target) {
       const size: number = c.decompress(decompressContext, target, target.length, source, source.length)
-      if (refused(size))
+      if (refused(size, target))
         throw new HoldfastError('Damaged', 'zstd data does not decode into the length expected')
       return size
     },
+  }
+}
+
+/** Counter mode that keeps its key schedule from one call to the next with the same key. */
+function keyedCipher(c: NativeFunctions, name: string): Primitives['aesCtr'] | undefined {
+  const cipher: unknown = c.cipherFetch(null, name, null)
+  if (cipher === null) return undefined
+  const context: unknown = c.cipherContext()
+  const written = new Int32Array(1)
+  let scheduled: Uint8Array | undefined
+  return (key, iv, source, target) => {
+    const same = key === scheduled
+    must(c.encryptInit(context, same ? null : cipher, same ? null : key, iv, null), 'EVP_EncryptInit_ex2')
+    scheduled = key
+    must(c.encryptUpdate(context, target, written, source, source.length), 'EVP_EncryptUpdate')
   }
 }
 

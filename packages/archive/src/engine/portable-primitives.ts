@@ -11,7 +11,7 @@ export function openPortablePrimitives(level: number): Primitives {
     kind: 'portable',
     sha256: (source, out) => out.set(hash('sha256', source, 'buffer')),
     aesCtr(key, iv, source, target) {
-      target.set(createCipheriv('aes-256-ctr', key, iv).update(source))
+      target.set(createCipheriv(key.length === 32 ? 'aes-256-ctr' : 'aes-128-ctr', key, iv).update(source))
     },
     poly1305,
     compress(source, target) {

@@ -10,7 +10,7 @@ export interface Primitives {
   readonly kind: 'native' | 'portable'
   /** SHA-256 of `source` into `out` (32 bytes). */
   sha256(source: Uint8Array, out: Uint8Array): void
-  /** AES-256-CTR with a 16-byte big-endian counter block; `target` holds as many bytes as `source` and may be it. */
+  /** AES in counter mode with a 16-byte big-endian counter block, 256 bits for a 32-byte key, 128 for a 16-byte one. Keys are not to be changed in place; `target` holds as many bytes as `source` and may be it. */
   aesCtr(key: Uint8Array, iv: Uint8Array, source: Uint8Array, target: Uint8Array): void
   /** Poly1305 under the one-time key r || s (32 bytes); 16 bytes into `out`. */
   poly1305(key: Uint8Array, source: Uint8Array, out: Uint8Array): void

@@ -1,4 +1,4 @@
-import { createCipheriv, randomFillSync, timingSafeEqual } from 'node:crypto'
+import { randomFillSync, timingSafeEqual } from 'node:crypto'
 import { HoldfastError } from '@holdfast/contract'
 import type { MasterKey } from '../format/key-file.ts'
 import type { Primitives } from './primitives.ts'
@@ -22,14 +22,16 @@ const IV_POOL_BYTES = 16 * 1024
 
 /** A sealer for one key; one per thread. IVs are random and never reused. */
 export function openSealer(key: MasterKey, primitives: Primitives): Sealer {
-  const block = createCipheriv('aes-128-ecb', key.macK, null).setAutoPadding(false)
   const macKey = Buffer.alloc(32)
   key.macR.copy(macKey, 0)
+  const oneTime = macKey.subarray(16)
+  const zeros = Buffer.alloc(16)
   const tag = Buffer.alloc(16)
   const pool = Buffer.alloc(IV_POOL_BYTES)
   let taken = IV_POOL_BYTES
   const authenticate = (iv: Uint8Array, ciphertext: Uint8Array): void => {
-    block.update(iv).copy(macKey, 16)
+    // the first block of a key stream is the encryption of its counter: AES-128(k, IV)
+    primitives.aesCtr(key.macK, iv, zeros, oneTime)
     primitives.poly1305(macKey, ciphertext, tag)
   }
   return {
