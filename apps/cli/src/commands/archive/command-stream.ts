@@ -1,0 +1,42 @@
+import { spawn } from 'node:child_process'
+import { HoldfastError } from '@holdfast/contract'
+
+const tailBytes = 2000
+
+/**
+ * What a command prints. Its standard error goes through to ours. Ends well only if the command does:
+ * a dump that was cut short throws CommandFailed after its last byte, so that no snapshot is made of it.
+ */
+export async function* runCommandStream(
+  command: readonly string[],
+  context: { readonly signal: AbortSignal },
+): AsyncGenerator<Uint8Array> {
+  const [program = '', ...words] = command
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], signal: context.signal })
+  let lastErrors = ''
+  child.stderr.setEncoding('utf8')
+  child.stderr.on('data', (text: string) => {
+    lastErrors = (lastErrors + text).slice(-tailBytes)
+  })
+  const ended = new Promise<string | undefined>((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('close', (code, signal) =>
+      resolve(code === 0 ? undefined : `it ended with ${signal ?? `exit code ${code}`}`),
+    )
+  })
+  try {
+    yield* child.stdout as AsyncIterable<Uint8Array>
+    const failure = await ended
+    if (failure !== undefined) throw commandFailed(program, failure, lastErrors)
+  } finally {
+    child.kill()
+  }
+}
+
+function commandFailed(program: string, failure: string, lastErrors: string): HoldfastError {
+  const said = lastErrors.trim() === '' ? '' : `; it said: ${lastErrors.trim()}`
+  return new HoldfastError('CommandFailed', `the command to back up failed: ${failure}${said}`, {
+    place: program,
+    guidance: 'No snapshot was made. Run the command by hand; it must exit with 0.',
+  })
+}
