@@ -1,9 +1,11 @@
 import { isHoldfastError } from '@holdfast/contract'
 import { WorkerPool, workerEntry } from '../engine/worker-pool.ts'
 import type { Hex } from '../format/ids.ts'
+import type { PackedBlob } from '../format/pack-header.ts'
 import type { ProgressSink } from '../progress.ts'
 import type { BlobIndex } from '../repository/blob-index.ts'
 import { loadSnapshots, matchesFilter, type SnapshotFilter } from '../repository/load-snapshots.ts'
+import { mapConcurrently } from '../repository/map-concurrently.ts'
 import type { Repository } from '../repository/repository.ts'
 import { maxWholeFile } from '../stores/blob-store.ts'
 import { filesystemPath } from '../stores/filesystem-path.ts'
@@ -15,17 +17,17 @@ import {
   checkSnapshotFiles,
   checkTrees,
 } from './check-structure.ts'
-import { chooseSubset, type ReadData } from './check-subset.ts'
+import { chooseSubset, type ReadData, type SizedPack } from './check-subset.ts'
 import { createFindings, type Finding, type Findings } from './findings.ts'
 import { type LockedOptions, throwIfStopped, underLock } from './under-lock.ts'
-import type { PackFault } from './verify-pack.ts'
+import { createPackVerifier, type PackFault } from './verify-pack.ts'
 
 export interface CheckOptions extends LockedOptions {
   /** Also read packs whole; none when left out. */
   readonly readData?: ReadData
   /** Follow only these snapshots. */
   readonly filter?: SnapshotFilter
-  /** Threads that verify packs. */
+  /** Threads that verify packs; 0 does it in the calling thread. */
   readonly workers?: number
   /** Numbers from 0 up to below 1, for random subsets. */
   readonly random?: () => number
@@ -145,21 +147,15 @@ async function readPacks(work: ReadWork, options: CheckOptions, wanted: ReadData
   const sized = [...work.packFiles].filter(([id]) => index.hasPack(id)).map(([id, size]) => ({ id, size }))
   const packs = chooseSubset(sized, wanted, options.random ?? Math.random)
   const done: ReadTotals = { packs: 0, bytes: 0 }
-  const workerData: CheckWorkerData = { key: repo.masterKey, portable: repo.primitives.kind === 'portable' }
-  await using pool = new WorkerPool<CheckJob, CheckJobResult>({
-    entry: workerEntry(import.meta.url, 'check-worker'),
-    workerData,
-    ...(options.workers === undefined ? {} : { size: options.workers }),
-  })
   const bytesTotal = packs.reduce((sum, { size }) => sum + size, 0)
-  const verifyOne = async ({ id, size }: { readonly id: Hex; readonly size: number }): Promise<void> => {
+  await using verifier = openVerifier(repo, options)
+  const verifyOne = async (pack: SizedPack): Promise<void> => {
     throwIfStopped(work.signal)
-    const faults = await verifyTwice(work, pool, { id, size })
-    for (const { offset, blob, message } of faults) {
-      work.findings.brokenPack(id, offset, blob === undefined ? message : `blob ${blob}: ${message}`)
+    for (const { offset, blob, message } of await verifyTwice(work, verifier, pack)) {
+      work.findings.brokenPack(pack.id, offset, blob === undefined ? message : `blob ${blob}: ${message}`)
     }
     done.packs += 1
-    done.bytes += size
+    done.bytes += pack.size
     work.report?.({
       kind: 'status',
       phase: 'reading packs',
@@ -172,29 +168,21 @@ async function readPacks(work: ReadWork, options: CheckOptions, wanted: ReadData
     })
   }
   // Two for each thread: while one is verified the next is being read.
-  const lanes = Array.from({ length: Math.min(packs.length, pool.size * 2) }, (_, lane) => lane)
-  let next = 0
-  await Promise.all(
-    lanes.map(async () => {
-      for (let pack = packs[next++]; pack !== undefined; pack = packs[next++]) {
-        await verifyOne(pack)
-      }
-    }),
-  )
+  await mapConcurrently(packs, verifier.threads * 2, verifyOne)
   return done
 }
 
 /** A fault is looked at twice, as restic does: the second read tells damage from a passing error. */
 async function verifyTwice(
   work: ReadWork,
-  pool: WorkerPool<CheckJob, CheckJobResult>,
-  pack: { readonly id: Hex; readonly size: number },
+  verifier: Verifier,
+  pack: SizedPack,
 ): Promise<readonly PackFault[]> {
-  const first = await verify(work, pool, pack)
+  const first = await verify(work, verifier, pack)
   if (first.length === 0) {
     return first
   }
-  const second = await verify(work, pool, pack)
+  const second = await verify(work, verifier, pack)
   if (second.length > 0) {
     return second
   }
@@ -206,8 +194,8 @@ async function verifyTwice(
 
 async function verify(
   work: ReadWork,
-  pool: WorkerPool<CheckJob, CheckJobResult>,
-  { id, size }: { readonly id: Hex; readonly size: number },
+  verifier: Verifier,
+  { id, size }: SizedPack,
 ): Promise<readonly PackFault[]> {
   const { store } = work.repo
   if (size > maxWholeFile) {
@@ -219,19 +207,58 @@ async function verify(
       },
     ]
   }
-  const blobs = packBlobTable(work.index.packBlobs(id))
+  const indexed = work.index.packBlobs(id)
   try {
-    if (store.localDirectory !== undefined) {
+    if (store.localDirectory !== undefined && verifier.readsFiles) {
       const path = filesystemPath(store.localDirectory, { type: 'pack', id })
-      return (await pool.run({ id, size, blobs, path, bytes: undefined }, [blobs.buffer])).faults
+      return await verifier.verify({ id, size, indexed, path, bytes: undefined })
     }
-    const loaded = await store.load({ type: 'pack', id })
-    const bytes = new Uint8Array(loaded)
-    return (await pool.run({ id, size, blobs, path: undefined, bytes }, [blobs.buffer, bytes.buffer])).faults
+    const bytes = await store.load({ type: 'pack', id })
+    return await verifier.verify({ id, size, indexed, path: undefined, bytes })
   } catch (error) {
     if (isHoldfastError(error, 'NotFound', 'Damaged')) {
       return [{ offset: undefined, blob: undefined, message: error.message }]
     }
     throw error
+  }
+}
+
+interface PackToVerify extends SizedPack {
+  readonly indexed: readonly PackedBlob[]
+  readonly path: string | undefined
+  readonly bytes: Buffer | undefined
+}
+
+interface Verifier extends AsyncDisposable {
+  readonly threads: number
+  readonly readsFiles: boolean
+  verify(pack: PackToVerify): Promise<readonly PackFault[]>
+}
+
+function openVerifier(repo: Repository, { workers }: CheckOptions): Verifier {
+  if (workers === 0) {
+    const inline = createPackVerifier(repo)
+    return {
+      threads: 1,
+      readsFiles: false,
+      verify: async ({ id, bytes, indexed }) => inline.verify(id, bytes ?? Buffer.alloc(0), indexed),
+      [Symbol.asyncDispose]: async () => undefined,
+    }
+  }
+  const workerData: CheckWorkerData = { key: repo.masterKey, portable: repo.primitives.kind === 'portable' }
+  const entry = workerEntry(import.meta.url, 'check-worker')
+  const size = workers === undefined ? {} : { size: workers }
+  const pool = new WorkerPool<CheckJob, CheckJobResult>({ entry, workerData, ...size })
+  return {
+    threads: pool.size,
+    readsFiles: true,
+    async verify({ id, size: fileBytes, indexed, path, bytes }) {
+      const blobs = packBlobTable(indexed)
+      // Copied into memory of its own: what the store gave may be part of a buffer that others share.
+      const own = bytes === undefined ? undefined : new Uint8Array(bytes)
+      const transfer = own === undefined ? [blobs.buffer] : [blobs.buffer, own.buffer]
+      return (await pool.run({ id, size: fileBytes, blobs, path, bytes: own }, transfer)).faults
+    },
+    [Symbol.asyncDispose]: async () => await pool.close(),
   }
 }

@@ -29,7 +29,8 @@ export function makeRealRepository(options: { readonly version?: 1 | 2 } = {}): 
 }
 
 function realRepositoryAt(dir: string, repoDir: string): RealRepository {
-  const attempt = (tool: ArchiveTool, ...args: string[]): ToolRun => runTool(tool, { repo: repoDir, cwd: dir }, args)
+  const attempt = (tool: ArchiveTool, ...args: string[]): ToolRun =>
+    runTool(tool, { repo: repoDir, cwd: dir }, args)
   return {
     dir,
     repoDir,

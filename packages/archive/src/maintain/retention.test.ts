@@ -18,18 +18,36 @@ import {
 import { formatRetentionDuration, parseRetentionDuration } from './retention-duration.ts'
 
 function snapshot(time: string, members: Partial<StoredSnapshot> = {}): StoredSnapshot {
-  const base = { tree: '0'.repeat(64), paths: ['/a'], hostname: 'host', username: 'u', uid: 0, gid: 0, excludes: [], tags: [] }
+  const base = {
+    tree: '0'.repeat(64),
+    paths: ['/a'],
+    hostname: 'host',
+    username: 'u',
+    uid: 0,
+    gid: 0,
+    excludes: [],
+    tags: [],
+  }
   return { ...base, id: time.padEnd(64, '0'), time, ...members }
 }
 
 const utc = { now: Date.parse('2030-01-01T00:00:00Z'), zone: () => 0 }
 const kept = (times: readonly string[], policy: RetentionPolicy): readonly string[] =>
-  applyRetention(times.map((time) => snapshot(time)), policy, utc)
+  applyRetention(
+    times.map((time) => snapshot(time)),
+    policy,
+    utc,
+  )
     .filter(({ keep }) => keep)
     .map(({ snapshot: { time } }) => time)
 
 describe('retention rules', () => {
-  const days = ['2024-03-10T01:00:00Z', '2024-03-09T23:00:00Z', '2024-03-09T01:00:00Z', '2024-02-01T00:00:00Z']
+  const days = [
+    '2024-03-10T01:00:00Z',
+    '2024-03-09T23:00:00Z',
+    '2024-03-09T01:00:00Z',
+    '2024-02-01T00:00:00Z',
+  ]
 
   it('keeps the newest of each period, and the oldest of all while places are left', () => {
     expect(kept(days, { daily: 2 })).toEqual([days[0], days[1]])
@@ -42,12 +60,21 @@ describe('retention rules', () => {
   it('takes the hour, day and week from the clock where the snapshot was made', () => {
     const times = ['2024-03-10T01:00:00+02:00', '2024-03-09T12:00:00+02:00', '2024-03-08T23:30:00-05:00']
     expect(kept(times, { daily: 3 })).toEqual(times)
-    expect(kept(['2021-01-03T12:00:00Z', '2020-12-31T12:00:00Z', '2020-12-20T00:00:00Z'], { weekly: 1 })).toHaveLength(1)
-    expect(kept(['2021-01-03T12:00:00Z', '2020-12-31T12:00:00Z', '2020-12-20T00:00:00Z'], { weekly: 9 })).toHaveLength(2)
+    expect(
+      kept(['2021-01-03T12:00:00Z', '2020-12-31T12:00:00Z', '2020-12-20T00:00:00Z'], { weekly: 1 }),
+    ).toHaveLength(1)
+    expect(
+      kept(['2021-01-03T12:00:00Z', '2020-12-31T12:00:00Z', '2020-12-20T00:00:00Z'], { weekly: 9 }),
+    ).toHaveLength(2)
   })
 
   it('counts "within" back from the newest snapshot, by the calendar', () => {
-    const times = ['2024-03-31T00:00:00Z', '2024-03-03T00:00:00Z', '2024-03-02T00:00:00Z', '2024-02-29T00:00:00Z']
+    const times = [
+      '2024-03-31T00:00:00Z',
+      '2024-03-03T00:00:00Z',
+      '2024-03-02T00:00:00Z',
+      '2024-02-29T00:00:00Z',
+    ]
     const within = parseRetentionDuration('1m')
     // One month before 31 March is "31 February", which is 2 March; that moment itself is out.
     expect(kept(times, { within })).toEqual(times.slice(0, 2))
@@ -55,7 +82,11 @@ describe('retention rules', () => {
   })
 
   it('says for every snapshot why it stays or goes', () => {
-    const decisions = applyRetention(days.map((time) => snapshot(time)), { daily: 1, tags: [['x']] }, utc)
+    const decisions = applyRetention(
+      days.map((time) => snapshot(time)),
+      { daily: 1, tags: [['x']] },
+      utc,
+    )
     expect(decisions.map(({ reasons }) => reasons)).toEqual([
       ['daily snapshot'],
       ['does not have tags [x]', 'not a daily snapshot: all 1 places are taken by newer snapshots'],
@@ -69,7 +100,9 @@ describe('retention rules', () => {
     for (let round = 0; round < 50; round += 1) {
       const list = randomSnapshots(random, 30)
       const policy = randomPolicy(random)
-      const answers = [2030, 2040, 2099].map((year) => applyRetention(list, policy, { now: Date.UTC(year, 0, 1), zone: () => 0 }))
+      const answers = [2030, 2040, 2099].map((year) =>
+        applyRetention(list, policy, { now: Date.UTC(year, 0, 1), zone: () => 0 }),
+      )
       expect(answers[1]).toEqual(answers[0])
       expect(answers[2]).toEqual(answers[0])
     }
@@ -98,14 +131,18 @@ describe('retention rules', () => {
       snapshot('2024-01-02T00:00:00Z', { paths: ['/a', '/b'], tags: ['t'] }),
       snapshot('2024-01-03T00:00:00Z', { paths: ['/a', '/b'], hostname: 'other' }),
     ]
-    expect(groupSnapshots(list, parseGroupBy('host,paths')).map(({ snapshots }) => snapshots.length)).toEqual([2, 1])
+    expect(groupSnapshots(list, parseGroupBy('host,paths')).map(({ snapshots }) => snapshots.length)).toEqual(
+      [2, 1],
+    )
     expect(groupSnapshots(list, parseGroupBy('tag'))).toHaveLength(2)
     expect(groupSnapshots(list, parseGroupBy(''))).toHaveLength(1)
     expect(() => parseGroupBy('host,size')).toThrow('"size"')
   })
 
   it('describes a policy in words', () => {
-    expect(describePolicy({ last: 3, daily: -1, within: parseRetentionDuration('1y'), tags: [['a', 'b']] })).toBe(
+    expect(
+      describePolicy({ last: 3, daily: -1, within: parseRetentionDuration('1y'), tags: [['a', 'b']] }),
+    ).toBe(
       'keep 3 latest, all daily snapshots and all snapshots with tags [[a, b]] and all snapshots within 1y of the newest',
     )
   })
@@ -130,7 +167,15 @@ describe.skipIf(peer === undefined)('against stock restic', () => {
         process.env['TZ'] = round % 2 === 0 ? 'Europe/Berlin' : 'UTC'
         const policy = randomPolicy(random)
         const groupBy = random.pick(['host,paths', 'host', 'tags', ''])
-        const run = real.attempt(restic, 'forget', '--dry-run', '--json', '--group-by', groupBy, ...flagsOf(policy))
+        const run = real.attempt(
+          restic,
+          'forget',
+          '--dry-run',
+          '--json',
+          '--group-by',
+          groupBy,
+          ...flagsOf(policy),
+        )
         expect(run.status, run.stderr).toBe(0)
         const ours = groupSnapshots(snapshots, parseGroupBy(groupBy)).map(({ key, snapshots: members }) => {
           const decisions = applyRetention(members, policy, { now: Date.now() })
@@ -200,14 +245,22 @@ function randomSnapshots(random: Random, count: number): readonly StoredSnapshot
     const time = new Date(ms + offset).toISOString().replace('Z', zone)
     const tags = random.pick([[], ['a'], ['b', 'a'], ['x y']])
     const paths = random.pick([['/srv'], ['/home', '/etc'], ['/etc', '/home']])
-    list.push(snapshot(time, { id: i.toString(16).padStart(64, '0'), tags, paths, hostname: random.pick(['one', 'two']) }))
+    list.push(
+      snapshot(time, {
+        id: i.toString(16).padStart(64, '0'),
+        tags,
+        paths,
+        hostname: random.pick(['one', 'two']),
+      }),
+    )
   }
   return list
 }
 
 function randomPolicy(random: Random): RetentionPolicy {
   const count = (): number => random.pick([0, 0, 1, 2, 5, 30, -1])
-  const span = () => parseRetentionDuration(random.pick(['', '', '3h', '2d', '1m', '1m15d6h', '1y', '5m7d3h']))
+  const span = () =>
+    parseRetentionDuration(random.pick(['', '', '3h', '2d', '1m', '1m15d6h', '1y', '5m7d3h']))
   const policy: RetentionPolicy = {
     last: random.pick([1, 0, 3]),
     hourly: count(),
@@ -233,7 +286,14 @@ function flagsOf(policy: RetentionPolicy): readonly string[] {
     const count = policy[member] ?? 0
     flags.push(`--keep-${member}`, count === -1 ? 'unlimited' : String(count))
   }
-  const spans = { within: '', withinHourly: '-hourly', withinDaily: '-daily', withinWeekly: '-weekly', withinMonthly: '-monthly', withinYearly: '-yearly' }
+  const spans = {
+    within: '',
+    withinHourly: '-hourly',
+    withinDaily: '-daily',
+    withinWeekly: '-weekly',
+    withinMonthly: '-monthly',
+    withinYearly: '-yearly',
+  }
   for (const [member, suffix] of Object.entries(spans)) {
     const span = policy[member as keyof typeof spans]
     if (span !== undefined && formatRetentionDuration(span) !== '') {
