@@ -70,12 +70,10 @@ export const ENTRY_OTHER = 4
 export const ENTRY_LARGE = 8
 
 export interface FilesResult {
-  /** Encoded nodes one after the other, as UTF-8, and the bytes of each: 0 where there is none. */
+  /** Encoded nodes one after the other, as UTF-8. */
   readonly nodes: Uint8Array<ArrayBuffer>
-  readonly lengths: Uint32Array<ArrayBuffer>
-  /** One ENTRY_ code per name. */
-  readonly codes: Uint8Array
-  readonly sizes: Float64Array
+  /** Three numbers per name: bytes of its node (0 where there is none), its ENTRY_ code, its size in bytes. */
+  readonly entries: Float64Array<ArrayBuffer>
   readonly problems: readonly EntryProblem[]
 }
 

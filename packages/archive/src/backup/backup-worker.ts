@@ -6,7 +6,7 @@ import { type JobAnswer, serveJobs } from '../engine/worker-pool.ts'
 import { KERNEL_HEAP, openKernel } from '../kernel/kernel.ts'
 import { openIdSet } from '../repository/id-set.ts'
 import { openAccounts } from '../posix/accounts.ts'
-import type { BackupAnswer, BackupJob, BackupMessage, BackupWorkerData } from './backup-job.ts'
+import type { BackupAnswer, BackupJob, BackupMessage, BackupWorkerData, FilesResult } from './backup-job.ts'
 import { createChunkReader, openToRead, READER_HEAP_BYTES, type ReadAt, readerOf } from './chunk-reader.ts'
 import { createFileReader } from './file-reader.ts'
 import { createPackSink } from './pack-sink.ts'
@@ -49,7 +49,7 @@ const server = serveJobs<BackupJob, BackupAnswer>(
 async function handle(job: BackupJob): Promise<JobAnswer<BackupAnswer>> {
   switch (job.kind) {
     case 'files':
-      return { result: files.read(job) }
+      return filesAnswer(files.read(job))
     case 'segment':
       return { result: readSegment(job) }
     case 'bytes':
@@ -61,6 +61,10 @@ async function handle(job: BackupJob): Promise<JobAnswer<BackupAnswer>> {
       await sink.flush()
       return { result: { counts: sink.counts, stages } }
   }
+}
+
+function filesAnswer(result: FilesResult): JobAnswer<BackupAnswer> {
+  return { result, transfer: [result.nodes.buffer, result.entries.buffer] }
 }
 
 function readSegment(job: Extract<BackupJob, { kind: 'segment' }>): BackupAnswer {

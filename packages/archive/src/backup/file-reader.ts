@@ -129,50 +129,50 @@ export function createFileReader(parts: FileReaderParts): FileReader {
     read({ directory, names, kinds, parentTree }) {
       problems = []
       const parent = readParent(directory, parentTree, note)
-      const codes = new Uint8Array(names.length)
-      const sizes = new Float64Array(names.length)
+      const entries = new Float64Array(names.length * 3)
       const prefix = directory === '/' ? '/' : `${directory}/`
       const encoded = createNodeBuffer(names.length)
       for (const [i, name] of names.entries()) {
         const path = prefix + name
         try {
           const entry = readEntry(name, path, { kind: kinds.charAt(i), before: parent?.get(name) })
-          codes[i] = entry.code
-          sizes[i] = entry.size
-          encoded.add(i, entry.node)
+          entries.set([encoded.add(entry.node), entry.code, entry.size], i * 3)
         } catch (error) {
           if ((error as NodeJS.ErrnoException).errno === undefined) throw error
           problems.push({ path, fatal: true, message: (error as Error).message })
-          codes[i] = ENTRY_SKIPPED
+          entries[i * 3 + 1] = ENTRY_SKIPPED
         }
       }
-      return { ...encoded.take(), codes, sizes, problems }
+      return { nodes: encoded.take(), entries, problems }
     },
   }
 }
 
 interface NodeBuffer {
-  add(index: number, node: string | null): void
-  take(): Pick<FilesResult, 'nodes' | 'lengths'>
+  /** The bytes it took. */
+  add(node: string | null): number
+  take(): Uint8Array<ArrayBuffer>
 }
 
 /** Gathers encoded nodes as bytes, which cross to the main thread for less than strings do. */
 function createNodeBuffer(count: number): NodeBuffer {
-  const lengths = new Uint32Array(count)
   let bytes = Buffer.allocUnsafeSlow(count * 768)
   let size = 0
   return {
-    add(index, node) {
-      if (node === null) return
+    add(node) {
+      if (node === null) return 0
       // three bytes hold any UTF-16 unit
       if (size + node.length * 3 > bytes.length) {
-        bytes = Buffer.concat([bytes], (size + node.length * 3) * 2)
+        // never from the shared pool, whose memory would cross along: the view below begins at byte 0
+        const larger = Buffer.allocUnsafeSlow((size + node.length * 3) * 2)
+        bytes.copy(larger, 0, 0, size)
+        bytes = larger
       }
       const length = bytes.write(node, size, 'utf8')
-      lengths[index] = length
       size += length
+      return length
     },
-    take: () => ({ nodes: new Uint8Array(bytes.buffer, 0, size), lengths }),
+    take: () => new Uint8Array(bytes.buffer, 0, size),
   }
 }
 

@@ -154,7 +154,7 @@ const ASCII = /^[\0-\x7f]*$/
 function compileAny(patterns: readonly Pattern[]): (path: string) => boolean {
   const plain = patterns.filter((pattern) => literalOf(pattern) !== undefined)
   const many = plain.length >= MANY ? plain : []
-  const others = many.length === 0 ? patterns : patterns.filter((pattern) => !plain.includes(pattern))
+  const others = many.length === 0 ? patterns : patterns.filter((pattern) => literalOf(pattern) === undefined)
   const slow = others.filter((pattern) => expressionOf(pattern) === undefined)
   const fast = others.filter((pattern) => expressionOf(pattern) !== undefined)
   const asciiOnly = fast.filter((pattern) => !isSameForAll(pattern))

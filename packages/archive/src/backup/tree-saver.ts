@@ -135,18 +135,18 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
     names: readonly string[],
     answer: FilesResult,
   ): Promise<(EncodedNode | null)[]> => {
-    const { codes, sizes, lengths, problems } = answer
+    const { entries, problems } = answer
     for (const problem of problems) tally.problem(problem)
     const found: (EncodedNode | null)[] = []
     const larger: Promise<void>[] = []
     let at = 0
     for (const [i, name] of names.entries()) {
-      const length = lengths[i] ?? 0
-      const code = codes[i] ?? ENTRY_NEW
+      const length = entries[i * 3] ?? 0
+      const code = entries[i * 3 + 1] ?? ENTRY_NEW
       const shown = joinPath(place.shown, name)
       found.push(length > 0 ? answer.nodes.subarray(at, at + length) : null)
       at += length
-      if (code < ENTRY_LARGE) tally.entry(shown, code, sizes[i] ?? 0)
+      if (code < ENTRY_LARGE) tally.entry(shown, code, entries[i * 3 + 2] ?? 0)
       else
         larger.push(
           saveLarge(joinPath(place.path, name), shown, code - ENTRY_LARGE).then(
