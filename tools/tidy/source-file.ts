@@ -31,7 +31,7 @@ export interface SourceFile {
   readonly imports: readonly ImportEdge[]
   /** String literals that look like relative module paths: workers and modules loaded by URL. */
   readonly mentions: readonly string[]
-  /** Callbacks given to `describe` are chapters, not functions, and are left out. */
+  /** What holds tests is a chapter, not a function, and is left out. */
   readonly functions: readonly FunctionSpan[]
   readonly impurities: readonly Impurity[]
   readonly processUses: readonly ProcessUse[]
@@ -49,7 +49,7 @@ export function parseSourceFile(path: string, text: string): SourceFile {
     text,
     imports: facts.imports,
     mentions: facts.mentions,
-    functions: facts.functions,
+    functions: facts.functionsWithoutTests(),
     impurities: facts.impurities,
     processUses: facts.processUses,
     syntaxErrors: parsed.errors.map((error) => error.message),
@@ -86,11 +86,15 @@ const worldlyMembers = new Set(['Date.now', 'Math.random', 'crypto.randomUUID', 
 class Facts {
   readonly imports: ImportEdge[] = []
   readonly mentions: string[] = []
-  readonly functions: FunctionSpan[] = []
   readonly impurities: Impurity[] = []
   readonly processUses: ProcessUse[] = []
+  private readonly functions: {
+    readonly span: FunctionSpan
+    readonly start: number
+    readonly end: number
+  }[] = []
   private readonly names = new Map<number, string>()
-  private readonly chapters = new Set<number>()
+  private readonly testCalls: number[] = []
   private readonly lineOf: (offset: number) => number
 
   constructor(lineOf: (offset: number) => number) {
@@ -99,6 +103,12 @@ class Facts {
 
   visitor(): VisitorObject {
     return { ...this.importVisitor(), ...this.functionVisitor(), ...this.worldVisitor() }
+  }
+
+  functionsWithoutTests(): readonly FunctionSpan[] {
+    return this.functions
+      .filter(({ start, end }) => !this.testCalls.some((call) => start < call && call < end))
+      .map(({ span }) => span)
   }
 
   private importVisitor(): VisitorObject {
@@ -155,7 +165,7 @@ class Facts {
   private worldVisitor(): VisitorObject {
     return {
       CallExpression: (node) => {
-        if (isDescribe(node)) for (const argument of node.arguments) this.chapters.add(argument.start)
+        if (isTestCall(node)) this.testCalls.push(node.start)
         const worker = workerNameOf(node)
         if (worker !== undefined) this.mentions.push(`./${worker}.ts`)
       },
@@ -188,10 +198,10 @@ class Facts {
     isAsync: boolean,
   ): void {
     if (isAsync) this.addImpurity('async function', node)
-    if (this.chapters.has(node.start)) return
     const line = this.lineOf(node.start)
     const name = ownName ?? this.names.get(node.start) ?? `anonymous@${line}`
-    this.functions.push({ name, line, lines: this.lineOf(node.end - 1) - line + 1 })
+    const span = { name, line, lines: this.lineOf(node.end - 1) - line + 1 }
+    this.functions.push({ span, start: node.start, end: node.end })
   }
 
   private addImpurity(what: string, node: { start: number }): void {
@@ -203,13 +213,13 @@ class Facts {
   }
 }
 
-/** `describe(...)`, `describe.skipIf(x)(...)`, `describe.each(rows)(...)`. */
-function isDescribe(node: CallExpression): boolean {
+/** `test(...)`, `it(...)`, `describe.skipIf(x)(...)`, `test.each(rows)(...)`. */
+function isTestCall(node: CallExpression): boolean {
   let callee: Node = node.callee
   while (callee.type === 'CallExpression' || callee.type === 'MemberExpression') {
     callee = callee.type === 'CallExpression' ? callee.callee : callee.object
   }
-  return callee.type === 'Identifier' && callee.name === 'describe'
+  return callee.type === 'Identifier' && ['describe', 'it', 'test'].includes(callee.name)
 }
 
 /** `workerEntry(import.meta.url, 'x-worker')` starts the module of that name beside the caller. */
