@@ -63,6 +63,8 @@ const initialPidNamespace = 'pid:[4026531836]'
  * the others are looked at before and again 200 ms after, and it is refreshed every 5 minutes by writing a new
  * file and then deleting the old one. `exclusive` excludes every other lock, `shared` only exclusive ones.
  *
+ * From the first lock on the process no longer ends on SIGHUP, because restic sends it to the holders of locks.
+ *
  * The signal given to `body` aborts with a LockLost error when no refresh has succeeded for 22.5 minutes; the
  * body must then stop changing the repository. The lock is removed when `body` ends, however it ends.
  *
@@ -83,6 +85,7 @@ export async function withLock<T>(
     signal: options.signal,
     warn: options.onWarning ?? (() => undefined),
   }
+  surviveHangup()
   const held = await acquireWithRetry(context, options)
   const stop = new AbortController()
   const lost = new AbortController()
@@ -402,6 +405,19 @@ function throwIfCancelled(signal: AbortSignal | undefined): void {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+let survivesHangup = false
+
+/**
+ * `restic unlock` finds out whether a lock's process lives by sending it SIGHUP, which ends a process that does not
+ * catch it. So whoever writes lock files must catch it, and go on doing so: the signal may come after the release.
+ */
+function surviveHangup(): void {
+  if (!survivesHangup) {
+    survivesHangup = true
+    process.on('SIGHUP', () => undefined)
+  }
 }
 
 const systemClock: LockClock = {
