@@ -60,7 +60,28 @@ export { parseRetentionDuration, type RetentionDuration } from './maintain/reten
 export { type TagOptions, type TagResult, tag } from './maintain/tag.ts'
 export { type Accounts, openAccounts } from './posix/accounts.ts'
 export type { ProgressEvent, ProgressSink, ProgressStatus } from './progress.ts'
+export { type CatKind, type CatOptions, type CatResult, catObject } from './query/cat-object.ts'
+export {
+  type DiffCounts,
+  type DiffResult,
+  type DiffTreesOptions,
+  diffTrees,
+  type TreeChange,
+} from './query/diff-trees.ts'
+export { type Dump, type DumpOptions, openDump } from './query/dump.ts'
+export {
+  type EntryPattern,
+  type FindEntriesOptions,
+  findEntries,
+  type FindObjectsOptions,
+  findObjects,
+  type FoundEntry,
+  type FoundObject,
+} from './query/find-entries.ts'
 export { findSubtree, splitSnapshotPath } from './query/find-subtree.ts'
+export { type ListedNode, listTree, type ListTreeOptions } from './query/list-tree.ts'
+export { type ResolvedTree, resolveTree } from './query/resolve-tree.ts'
+export { stats, type StatsMode, type StatsOptions, type StatsResult } from './query/stats.ts'
 export { type InitRepositoryOptions, initRepository } from './repository/init-repository.ts'
 export {
   findSnapshot,
