@@ -160,19 +160,23 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
   const files = async (
     place: Place,
     entries: readonly DirectoryEntry[],
-    parentTree: Uint8Array | undefined,
+    parent: { readonly parentTree: Uint8Array<ArrayBuffer> | undefined; readonly last: boolean },
   ): Promise<PendingNodes> => {
+    const { parentTree, last } = parent
     mayGoOn()
     tally.current(place.shown)
     const names = entries.map((e) => e.name)
     const kinds = entries.map((e) => e.kind).join('')
-    const { result } = await pool.start({ kind: 'files', directory: place.path, names, kinds, parentTree })
+    // the last job of a directory takes the tree with it, unless it shares memory with something else
+    const own = last && parentTree !== undefined && parentTree.length === parentTree.buffer.byteLength
+    const job: BackupJob = { kind: 'files', directory: place.path, names, kinds, parentTree }
+    const { result } = await pool.start(job, own ? [parentTree.buffer] : [])
     return {
       names,
       nodes: watched(result.then(async (answer) => await fileNodes(place, names, answer as FilesResult))),
     }
   }
-  const parentOf = async (place: Place): Promise<Uint8Array | undefined> => {
+  const parentOf = async (place: Place): Promise<Buffer<ArrayBuffer> | undefined> => {
     if (place.before === undefined) return undefined
     try {
       return await repository.loadBlob('tree', place.before)
@@ -202,11 +206,12 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
     const subdirectories = entries.filter((e) => e.kind === 'd')
     const others = entries.filter((e) => e.kind !== 'd')
     const perJob = parentTree === undefined ? NAMES_PER_JOB : NAMES_PER_JOB_WITH_PARENT
+    const before = subdirectories.length > 0 ? subtreesOf(parentTree, place) : undefined
     const pending: PendingNodes[] = []
     for (let i = 0; i < others.length; i += perJob) {
-      pending.push(await files(place, others.slice(i, i + perJob), parentTree))
+      const last = i + perJob >= others.length
+      pending.push(await files(place, others.slice(i, i + perJob), { parentTree, last }))
     }
-    const before = subdirectories.length > 0 ? subtreesOf(parentTree, place) : undefined
     for (const { name } of subdirectories) {
       const child = {
         name,
@@ -225,11 +230,10 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
       const directory = slash < 0 ? '.' : place.path.slice(0, slash) || '/'
       const name = place.path.slice(slash + 1)
       const above = place.shown.slice(0, place.shown.lastIndexOf('/')) || '/'
-      const { nodes } = await files(
-        { ...place, path: directory, shown: above },
-        [{ name, kind: '?' }],
-        undefined,
-      )
+      const { nodes } = await files({ ...place, path: directory, shown: above }, [{ name, kind: '?' }], {
+        parentTree: undefined,
+        last: true,
+      })
       return { names: [place.name], nodes }
     },
     async directory(place, stat) {

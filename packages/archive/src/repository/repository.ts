@@ -10,6 +10,7 @@ import type { BlobStore, FileType } from '../stores/blob-store.ts'
 import { type BlobIndex, type BlobLocation, createBlobIndex } from './blob-index.ts'
 import { mapConcurrently } from './map-concurrently.ts'
 import { findMasterKey } from './master-key.ts'
+import { openPackReader, type PackReader } from './pack-reader.ts'
 import { frameUnpacked, MAX_UNPACKED_BYTES, unframeUnpacked } from './unpacked-frame.ts'
 
 /** The files that hold one sealed JSON document each. */
@@ -43,7 +44,7 @@ export interface Repository extends AsyncDisposable {
   saveUnpacked(type: UnpackedType, json: Uint8Array): Promise<Hex>
   removeFile(type: FileType, id: Hex): Promise<void>
   /** Plaintext of a blob, hash checked; a damaged copy is passed over for another one. Needs loadIndex. */
-  loadBlob(type: BlobType, id: Hex): Promise<Buffer>
+  loadBlob(type: BlobType, id: Hex): Promise<Buffer<ArrayBuffer>>
   loadTree(id: Hex): Promise<readonly TreeNode[]>
 }
 
@@ -86,8 +87,8 @@ async function loadConfig(store: BlobStore): Promise<Buffer> {
 }
 
 /** Opens a sealed file and says which one it was when that fails. */
-export function openAt(sealer: Sealer, sealed: Uint8Array, place: string): Buffer {
-  const plain = Buffer.allocUnsafe(Math.max(0, sealed.length - SEAL_OVERHEAD))
+export function openAt(sealer: Sealer, sealed: Uint8Array, place: string): Buffer<ArrayBuffer> {
+  const plain = Buffer.allocUnsafeSlow(Math.max(0, sealed.length - SEAL_OVERHEAD))
   try {
     sealer.open(sealed, plain)
     return plain
@@ -113,6 +114,7 @@ type RepositoryParts = Omit<
 /** The repository over parts already opened; also used by init, which has just made them. */
 export function repositoryOn(parts: RepositoryParts): Repository {
   const { store, config, sealer } = parts
+  const packs = openPackReader(store)
   let index: BlobIndex = createBlobIndex()
   const repository: Repository = {
     ...parts,
@@ -150,9 +152,12 @@ export function repositoryOn(parts: RepositoryParts): Repository {
       return id
     },
     removeFile: async (type, id) => await store.remove({ type, id }),
-    loadBlob: async (type, id) => await loadBlob(repository, type, id),
-    loadTree: async (id) => decodeTree(await loadBlob(repository, 'tree', id), `tree ${id}`),
-    [Symbol.asyncDispose]: async () => await store[Symbol.asyncDispose](),
+    loadBlob: async (type, id) => await loadBlob(repository, packs, { type, id }),
+    loadTree: async (id) => decodeTree(await loadBlob(repository, packs, { type: 'tree', id }), `tree ${id}`),
+    async [Symbol.asyncDispose]() {
+      packs.close()
+      await store[Symbol.asyncDispose]()
+    },
   }
   return repository
 }
@@ -168,7 +173,12 @@ async function readIndex(repository: Repository): Promise<BlobIndex> {
   return index
 }
 
-async function loadBlob(repository: Repository, type: BlobType, id: Hex): Promise<Buffer> {
+async function loadBlob(
+  repository: Repository,
+  packs: PackReader,
+  blob: { readonly type: BlobType; readonly id: Hex },
+): Promise<Buffer<ArrayBuffer>> {
+  const { type, id } = blob
   const copies = repository.index.find(type, id)
   if (copies.length === 0) {
     throw new HoldfastError('NotFound', `${type} blob ${id} is in no index`, {
@@ -179,7 +189,7 @@ async function loadBlob(repository: Repository, type: BlobType, id: Hex): Promis
   let failure: unknown
   for (const copy of copies) {
     try {
-      return await loadCopy(repository, id, copy)
+      return await loadCopy(repository, packs, { id, ...copy })
     } catch (error) {
       failure ??= error
     }
@@ -187,15 +197,19 @@ async function loadBlob(repository: Repository, type: BlobType, id: Hex): Promis
   throw failure
 }
 
-async function loadCopy(repository: Repository, id: Hex, copy: BlobLocation): Promise<Buffer> {
-  const { packId, offset, length } = copy
+async function loadCopy(
+  repository: Repository,
+  packs: PackReader,
+  copy: BlobLocation & { readonly id: Hex },
+): Promise<Buffer<ArrayBuffer>> {
+  const { id, packId, offset, length } = copy
   const place = `pack ${packId}, offset ${offset}`
   if (length < SEAL_OVERHEAD || length > MAX_BLOB_BYTES + SEAL_OVERHEAD) {
     throw new HoldfastError('LimitExceeded', `${place}: blob ${id} has a stored length of ${length} bytes`, {
       place,
     })
   }
-  const sealed = await repository.store.load({ type: 'pack', id: packId }, { offset, length })
+  const sealed = await packs.read(packId, offset, length)
   return openBlob(repository, sealed, { id, place, uncompressedLength: copy.uncompressedLength })
 }
 
@@ -211,7 +225,7 @@ export function openBlob(
   engine: { readonly sealer: Sealer; readonly primitives: Primitives },
   sealed: Uint8Array,
   blob: SealedBlob,
-): Buffer {
+): Buffer<ArrayBuffer> {
   let plain = openAt(engine.sealer, sealed, blob.place)
   if (blob.uncompressedLength > 0) plain = decompressExactly(engine.primitives, plain, blob)
   if (sha256Hex(plain) !== blob.id) {
@@ -222,7 +236,7 @@ export function openBlob(
   return plain
 }
 
-function decompressExactly(primitives: Primitives, frame: Uint8Array, blob: SealedBlob): Buffer {
+function decompressExactly(primitives: Primitives, frame: Uint8Array, blob: SealedBlob): Buffer<ArrayBuffer> {
   const { uncompressedLength: length, place } = blob
   if (length > MAX_BLOB_BYTES) {
     throw new HoldfastError(
@@ -231,7 +245,7 @@ function decompressExactly(primitives: Primitives, frame: Uint8Array, blob: Seal
       { place },
     )
   }
-  const plain = Buffer.allocUnsafe(length)
+  const plain = Buffer.allocUnsafeSlow(length)
   const actual = primitives.decompress(frame, plain)
   if (actual !== length) {
     throw new HoldfastError(
