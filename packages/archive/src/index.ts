@@ -1,10 +1,10 @@
 export { type BackupOptions, type BackupResult, backup, type StreamSource } from './backup/backup.ts'
 export type { EntryProblem, ReadingRules } from './backup/backup-job.ts'
-export { type BackupSelection, everything } from './backup/backup-selection.ts'
 export { type ExcludeOptions, openSelection, type Selection } from './backup/exclude.ts'
 export { compilePatterns, type PathMatch } from './backup/path-matcher.ts'
 export { readPatternFile } from './backup/pattern-file.ts'
-export { nameFromBytes, nameToBytes } from './format/byte-name.ts'
+export { compareNames, nameFromBytes, nameToBytes } from './format/byte-name.ts'
+export { parseGoTime } from './format/go-time.ts'
 export type { Hex } from './format/ids.ts'
 export type { Snapshot, SnapshotSummary, StoredSnapshot } from './format/snapshot.ts'
 export type { NodeType, TreeNode } from './format/tree.ts'
@@ -72,16 +72,16 @@ export { type Dump, type DumpOptions, openDump } from './query/dump.ts'
 export {
   type EntryPattern,
   type FindEntriesOptions,
-  findEntries,
   type FindObjectsOptions,
-  findObjects,
   type FoundEntry,
   type FoundObject,
+  findEntries,
+  findObjects,
 } from './query/find-entries.ts'
 export { findSubtree, splitSnapshotPath } from './query/find-subtree.ts'
-export { type ListedNode, listTree, type ListTreeOptions } from './query/list-tree.ts'
+export { type ListedNode, type ListTreeOptions, listTree } from './query/list-tree.ts'
 export { type ResolvedTree, resolveTree } from './query/resolve-tree.ts'
-export { stats, type StatsMode, type StatsOptions, type StatsResult } from './query/stats.ts'
+export { type StatsMode, type StatsOptions, type StatsResult, stats } from './query/stats.ts'
 export { type InitRepositoryOptions, initRepository } from './repository/init-repository.ts'
 export {
   findSnapshot,
@@ -101,3 +101,6 @@ export {
 export type { PathMatcher } from './restore/select-nodes.ts'
 export type { BlobStore, FileName, FileType } from './stores/blob-store.ts'
 export { openFilesystemStore } from './stores/filesystem.ts'
+export { type OpenStoreOptions, openStore } from './stores/open-store.ts'
+export type { S3StoreOptions } from './stores/s3-options.ts'
+export type { RetryEvent, RetryOptions } from './stores/wrap/retry.ts'

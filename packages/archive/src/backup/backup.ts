@@ -27,7 +27,7 @@ import type {
   ReadingRules,
   SavedCounts,
 } from './backup-job.ts'
-import { type BackupSelection, everything } from './backup-selection.ts'
+import { openSelection, type Selection } from './exclude.ts'
 import { chooseParent } from './choose-parent.ts'
 import { saveRoots } from './save-roots.ts'
 import { createSegmentChains } from './segment-chain.ts'
@@ -54,7 +54,7 @@ export interface BackupOptions {
   readonly tags?: readonly string[]
   /** Recorded in the snapshot; the selection does the excluding. */
   readonly excludes?: readonly string[]
-  readonly selection?: BackupSelection
+  readonly selection?: Pick<Selection, 'oneFileSystem' | 'select'>
   /** An id or prefix; `none` reads every file again; left out, the newest that fits is taken. */
   readonly parent?: string
   readonly groupBy?: ReadonlySet<'host' | 'paths' | 'tags'>
@@ -130,7 +130,7 @@ export async function backup(
     chains,
     nodes,
     tally,
-    selection: options.selection ?? everything,
+    selection: options.selection ?? openSelection({}),
     knownTrees: trees,
     fixedChunkBytes: rules.fixedChunkBytes,
     signal: options.signal ?? new AbortController().signal,

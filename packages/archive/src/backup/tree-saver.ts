@@ -15,7 +15,7 @@ import {
   ENTRY_UNCHANGED,
   type FilesResult,
 } from './backup-job.ts'
-import type { BackupSelection } from './backup-selection.ts'
+import type { Selection } from './exclude.ts'
 import { type DirectoryEntry, listDirectory } from './list-directory.ts'
 import type { SegmentChains } from './segment-chain.ts'
 import { fsPath, type NodeMaker } from './stat-node.ts'
@@ -35,7 +35,7 @@ export interface TreeSaverParts {
   readonly chains: SegmentChains
   readonly nodes: NodeMaker
   readonly tally: Tally
-  readonly selection: BackupSelection
+  readonly selection: Pick<Selection, 'oneFileSystem' | 'select'>
   readonly knownTrees: IdSet
   readonly fixedChunkBytes: number
   readonly signal: AbortSignal
