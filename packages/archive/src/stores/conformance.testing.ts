@@ -9,12 +9,17 @@ import { collect } from './doubles.testing.ts'
 export interface StoreUnderTest {
   readonly store: BlobStore
   /** Called after the row, before the store is disposed. */
-  readonly end?: () => Promise<void>
+  readonly end?: () => PromiseLike<void>
 }
 
 export interface ConformanceOptions {
   /** Of several concurrent saves of a config exactly one wins. True unless told. */
   readonly configRace?: boolean
+  /**
+   * A second config with the very bytes of the first may pass for a repeated save, as under retry: a
+   * config is sealed under a random IV, so only its own writer has these bytes. False unless told.
+   */
+  readonly ownConfigAgain?: boolean
   /** Several saves of the same file at once all succeed. True unless told. */
   readonly sameFileRace?: boolean
   /** Listings may be behind for a while: rows then read until they are right. */
@@ -201,7 +206,8 @@ function existingRows({ opened, options }: Context): void {
     const store = await opened()
     const first = someFile('config', 155)
     await store.save(first.file, first.body)
-    for (const body of [first.body, someFile('config', 155).body, someFile('config', 99).body]) {
+    const same = options.ownConfigAgain === true ? [] : [first.body]
+    for (const body of [...same, someFile('config', 155).body, someFile('config', 99).body]) {
       expect(await failureOf(store.save(first.file, body))).toBe('RepositoryExists')
     }
     expect((await store.load(first.file)).equals(first.body)).toBe(true)
@@ -213,7 +219,8 @@ function existingRows({ opened, options }: Context): void {
     const codes = await Promise.all(
       bodies.map((body) => failureOf(store.save({ type: 'config', id: '' }, body))),
     )
-    expect(codes.toSorted()).toEqual([...Array.from({ length: 5 }, () => 'RepositoryExists'), undefined])
+    expect(codes.filter((code) => code === undefined)).toHaveLength(1)
+    expect(codes.filter((code) => code === 'RepositoryExists')).toHaveLength(5)
     const winner = bodies[codes.indexOf(undefined)]
     expect((await store.load({ type: 'config', id: '' })).equals(winner ?? Buffer.alloc(0))).toBe(true)
   })

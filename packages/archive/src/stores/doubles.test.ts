@@ -36,14 +36,14 @@ storeMustBehave(
   async () => ({
     store: withRetry(faultyStore(openMemoryStore(), { seed: ++seed, rate: 0.4 }), patient),
   }),
-  { configRace: false },
+  { ownConfigAgain: true },
 )
 storeMustBehave(
   'tearing under retry',
   async () => ({
     store: withRetry(tearingStore(openMemoryStore(), { seed: ++seed, rate: 0.5, only: notConfig }), patient),
   }),
-  { configRace: false, sameFileRace: false },
+  { ownConfigAgain: true, sameFileRace: false },
 )
 
 describe('the doubles misbehave as they say', () => {

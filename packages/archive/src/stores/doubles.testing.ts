@@ -79,7 +79,11 @@ export function laggingStore(
     new Promise((resolve) => setTimeout(resolve, random.below(options.longestMs + 1)))
   const around = async <T>(work: () => Promise<T>): Promise<T> => {
     await pause()
-    return work().finally(pause)
+    try {
+      return await work()
+    } finally {
+      await pause()
+    }
   }
   return wrapStore(inner, {
     create: () => around(() => inner.create()),
