@@ -1,8 +1,10 @@
+import { type CatKind, catObject } from '@holdfast/archive'
 import { HoldfastError } from '@holdfast/contract'
 import type { Command } from 'commander'
+import { exitStatus } from '../../exit-codes.ts'
 import { choice } from '../../values/choice.ts'
 import type { Verb } from '../verb.ts'
-import { pending } from './pending.ts'
+import { withRepository } from './open-repository.ts'
 import {
   addRepositoryFlags,
   type CommonOptions,
@@ -10,10 +12,20 @@ import {
   type RepositoryFlags,
 } from './repository-flags.ts'
 
-const kinds = ['config', 'masterkey', 'pack', 'blob', 'snapshot', 'index', 'key', 'lock', 'tree'] as const
+const kinds = [
+  'config',
+  'masterkey',
+  'pack',
+  'blob',
+  'snapshot',
+  'index',
+  'key',
+  'lock',
+  'tree',
+] as const satisfies readonly CatKind[]
 
 export interface CatOptions extends CommonOptions {
-  readonly kind: (typeof kinds)[number]
+  readonly kind: CatKind
   /** Empty for the config and the master key, of which there is one. */
   readonly id: string
 }
@@ -45,5 +57,13 @@ export const catVerb: Verb<RepositoryFlags, CatOptions> = {
     }
     return { ...parseCommon(flags, environment), kind, id }
   },
-  run: pending,
+  run: async ({ repository: source, output, kind, id }, cli) =>
+    await withRepository(source, cli, { lock: 'shared', output }, async (repository) => {
+      if (kind === 'blob' || kind === 'tree') await repository.loadIndex()
+      const { bytes, isText, warning } = await catObject(repository, { kind, id })
+      if (isText) cli.screen.print(bytes.toString('utf8').trimEnd())
+      else await cli.screen.write(bytes)
+      if (warning !== undefined) cli.screen.warn(`warning: ${warning}`)
+      return exitStatus.done
+    }),
 }

@@ -1,20 +1,26 @@
+import { open, rm } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { openDump, resolveTree } from '@holdfast/archive'
+import { HoldfastError } from '@holdfast/contract'
 import type { Command } from 'commander'
+import { exitStatus } from '../../exit-codes.ts'
 import { choice } from '../../values/choice.ts'
 import type { Verb } from '../verb.ts'
 import { addFilterFlags } from './filter-flags.ts'
-import { pending } from './pending.ts'
+import { withRepository } from './open-repository.ts'
 import { addRepositoryFlags } from './repository-flags.ts'
 import { type OneSnapshotOptions, parseOneSnapshot, type SnapshotFlags } from './snapshot-flags.ts'
 
 export interface DumpOptions extends OneSnapshotOptions {
   readonly file: string
-  readonly archive: 'tar' | 'zip'
+  readonly archive: 'tar'
   /** Standard output when undefined. */
   readonly target: string | undefined
 }
 
 interface DumpFlags extends SnapshotFlags {
-  readonly archive?: 'tar' | 'zip'
+  readonly archive?: 'tar'
   readonly target?: string
 }
 
@@ -33,8 +39,8 @@ export const dumpVerb: Verb<DumpFlags, DumpOptions> = {
     command
       .option(
         '-a, --archive <format>',
-        'how to write a directory: tar or zip (default tar)',
-        choice('--archive', ['tar', 'zip']),
+        'how to write a directory; tar is the only way so far',
+        choice('--archive', ['tar']),
       )
       .option('-t, --target <file>', 'write to this file instead')
     addFilterFlags(command)
@@ -46,5 +52,46 @@ export const dumpVerb: Verb<DumpFlags, DumpOptions> = {
     archive: given.flags.archive ?? 'tar',
     target: given.flags.target,
   }),
-  run: pending,
+  run: async (options, cli) =>
+    await withRepository(
+      options.repository,
+      cli,
+      { lock: 'shared', output: options.output },
+      async (repository, signal) => {
+        await repository.loadIndex()
+        const { tree } = await resolveTree(repository, options.snapshot, options.filter)
+        const { bytes } = await openDump(repository, { tree, path: options.file })
+        if (options.target !== undefined) await writeTarget(options.target, bytes, signal)
+        else {
+          for await (const part of bytes) {
+            signal.throwIfAborted()
+            await cli.screen.write(part)
+          }
+        }
+        return exitStatus.done
+      },
+    ),
+}
+
+/** The whole of it, or no file. */
+async function writeTarget(
+  target: string,
+  bytes: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  const file = await open(target, 'w').catch((cause: unknown) => {
+    throw unwritable(target, cause)
+  })
+  try {
+    await pipeline(Readable.from(bytes, { objectMode: false }), file.createWriteStream(), { signal })
+  } catch (cause) {
+    await rm(target, { force: true })
+    signal.throwIfAborted()
+    throw cause instanceof HoldfastError ? cause : unwritable(target, cause)
+  }
+}
+
+function unwritable(target: string, cause: unknown): HoldfastError {
+  const message = `the dump cannot be written: ${(cause as Error).message}`
+  return new HoldfastError('TargetUnwritable', message, { place: target, cause })
 }

@@ -64,7 +64,7 @@ export const initVerb: Verb<InitFlags, InitOptions> = {
             { lock: 'none', what: 'password for source repository', output },
             async (repo) => repo.config.chunkerPolynomial,
           )
-    await using store = await openLocation(target, cli)
+    await using store = await openLocation(target, cli, output)
     const password = await readPassword(target.password, cli, {
       what: 'password for new repository',
       twice: true,

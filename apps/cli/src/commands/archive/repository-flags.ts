@@ -8,7 +8,7 @@ import { duration } from '../../values/duration.ts'
 import { wholeNumber } from '../../values/whole-number.ts'
 import { addOutputFlags, type OutputFlags, parseOutput } from './output-flags.ts'
 import { type PasswordSource, parsePasswordSource } from './password.ts'
-import { addS3Flags, parseS3, type S3Flags, type S3StoreOptions } from './s3-flags.ts'
+import { addS3Flags, parseS3, type S3Flags, type S3Settings } from './s3-flags.ts'
 
 export const compressions = ['auto', 'fastest', 'better', 'max', 'off'] as const
 export type Compression = (typeof compressions)[number]
@@ -17,7 +17,7 @@ export type Compression = (typeof compressions)[number]
 export interface RepositoryOptions {
   readonly location: string
   readonly password: PasswordSource
-  readonly s3: S3StoreOptions
+  readonly s3: S3Settings
   readonly lock: boolean
   readonly retryLockMs: number
   /** Undefined: no cache. */

@@ -4,7 +4,7 @@ import { choice } from '../../values/choice.ts'
 import { wholeNumber } from '../../values/whole-number.ts'
 
 /** What an S3 store is told beyond its address. Credentials are not among it: the AWS SDK finds them. */
-export interface S3StoreOptions {
+export interface S3Settings {
   readonly region: string | undefined
   readonly pathStyle: boolean | undefined
   readonly caFile: string | undefined
@@ -55,7 +55,7 @@ export function addS3Flags(command: Command): void {
 }
 
 /** InvalidInput where one flag needs another. Pure. */
-export function parseS3(flags: S3Flags): S3StoreOptions {
+export function parseS3(flags: S3Flags): S3Settings {
   refuseHalf('--s3-client-cert', flags.s3ClientCert, '--s3-client-key', flags.s3ClientKey)
   refuseHalf('--s3-object-lock-mode', flags.s3ObjectLockMode, '--s3-object-lock-days', flags.s3ObjectLockDays)
   const { s3ObjectLockMode: mode, s3ObjectLockDays: days, s3PathStyle: style } = flags

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { nameFromBytes, nameToBytes, type Selection } from '@holdfast/archive'
 
+/** Regular files only, as the progress counts them. */
 export interface Totals {
   readonly files: number
   readonly bytes: number
@@ -39,8 +40,10 @@ async function scan({ paths, selection, signal }: ScanOptions): Promise<Totals |
     const stat = tryRead(() => lstatSync(nameToBytes(next.path)))
     if (stat === undefined) continue
     if (!stat.isDirectory()) {
-      files++
-      bytes += stat.isFile() ? stat.size : 0
+      if (stat.isFile()) {
+        files++
+        bytes += stat.size
+      }
       continue
     }
     if (selection.oneFileSystem && next.device !== undefined && next.device !== stat.dev) continue
