@@ -8,7 +8,7 @@ import { encodeLockFile } from '../format/lock-file.ts'
 import { openBlobWriter } from '../repository/blob-writer.ts'
 import type { Repository } from '../repository/repository.ts'
 import { withMetrics } from '../stores/wrap/metrics.ts'
-import { check, type CheckResult } from './check.ts'
+import { type CheckResult, check } from './check.ts'
 import { chooseSubset, parseReadDataSubset } from './check-subset.ts'
 import {
   cloneRepository,
@@ -16,6 +16,7 @@ import {
   makeRealRepository,
   type RealRepository,
 } from './real-repository.testing.ts'
+import { createPackVerifier } from './verify-pack.ts'
 
 const peer = findPeer('restic-new')
 const old = findPeer('restic-old')

@@ -1,9 +1,9 @@
 import type { Hex } from '../format/ids.ts'
-import type { StoredSnapshot } from '../format/snapshot.ts'
 import type { BlobType } from '../format/pack-header.ts'
+import type { StoredSnapshot } from '../format/snapshot.ts'
 import type { Repository } from '../repository/repository.ts'
-import type { BlobNumbers } from './blob-numbers.ts'
 import { type BitSet, createBitSet } from './bit-set.ts'
+import type { BlobNumbers } from './blob-numbers.ts'
 import { openTreeReader } from './tree-reader.ts'
 import { walkTrees } from './walk-trees.ts'
 

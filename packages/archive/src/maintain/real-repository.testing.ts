@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ArchiveTool, runTool, testPassword, type ToolRun } from '../../../../tests/archive-tool.ts'
+import { type ArchiveTool, runTool, type ToolRun, testPassword } from '../../../../tests/archive-tool.ts'
 import { makeCheapRepository } from '../../../../tests/cheap-repository.ts'
 import { seededRandom } from '../../../../tests/seeded-random.ts'
 import { openRepository, type Repository } from '../repository/repository.ts'
