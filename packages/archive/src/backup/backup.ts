@@ -1,6 +1,6 @@
 import { hostname, userInfo } from 'node:os'
 import { resolve } from 'node:path'
-import { HoldfastError } from '@holdfast/contract'
+import { HoldfastError, isHoldfastError } from '@holdfast/contract'
 import { WorkerPool, workerEntry } from '../engine/worker-pool.ts'
 import { DEFAULT_PACK_BYTES } from '../engine/pack-builder.ts'
 import { formatGoTime, parseGoTime } from '../format/go-time.ts'
@@ -139,6 +139,7 @@ export async function backup(
     const tree = await saveRoots({ repository, saver, chains, nodes, tally, parent, rules, timeNs }, options)
     refuseNothing(tally.counts, names)
     const { counts, stages } = await run.flush()
+    options.signal?.throwIfAborted()
     await run.index.flush()
     const summary = summarize(tally.counts, counts, { started, timeNs, parent })
     const made = { repository, tree, parent, summary, timeNs, paths: names }
@@ -267,7 +268,8 @@ function startWorkers(repository: Repository, options: BackupOptions, rules: Rea
       return { counts: sumUp(results.map((r) => r.counts)), stages: sumUp(results.map((r) => r.stages)) }
     },
     async salvage() {
-      if (options.dryRun === true) return
+      // once the lock is lost, another process may already have removed packs that no index names
+      if (options.dryRun === true || isHoldfastError(options.signal?.reason, 'LockLost')) return
       await settle(0)
         .then(async () => await index.flush())
         .catch(() => undefined)
