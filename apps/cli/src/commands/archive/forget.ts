@@ -1,6 +1,7 @@
 import {
   describePolicy,
   type ForgetGroup,
+  type ForgetPlan,
   type ForgetResult,
   forget,
   type GroupBy,
@@ -21,7 +22,7 @@ export const forgetVerb: Verb<ForgetFlags, ForgetOptions> = {
   path: ['forget'],
   summary: 'remove snapshots, by policy or by name',
   description:
-    'Removes the snapshots named, or those that the --keep flags do not keep; the policy is applied to each group\n(--group-by) by itself. Every snapshot kept is shown with the reason. The data stays until prune is run, or\n--prune is given.',
+    'Removes the snapshots named, or those that the --keep flags do not keep; the policy is applied to each group\n(--group-by) by itself. Every snapshot kept is shown with the reason, with -v\nalso why the others are not. The data stays until prune is run, or\n--prune is given.',
   operands: ['[snapshot...]'],
   exit: { opens: true, incomplete: 'some snapshots could not be removed' },
   examples: [
@@ -64,69 +65,65 @@ export const forgetVerb: Verb<ForgetFlags, ForgetOptions> = {
 }
 
 function print(result: ForgetResult, options: ForgetOptions, screen: Screen): void {
-  const { output, policy, dryRun } = options
-  for (const { id, error } of result.damaged)
-    screen.warn(`error: snapshot ${id.slice(0, 8)} cannot be read and is left alone: ${error.message}`)
-  for (const { id, error } of result.failed)
-    screen.warn(`error: snapshot ${id.slice(0, 8)} could not be removed: ${error.message}`)
-  if (output.json) {
-    // restic prints groups for a policy only, and nothing for snapshots that were named.
-    if (options.ids.length === 0) screen.print(jsonLine(result.plan.groups.map(groupJson)))
-    return
+  const { output, ids } = options
+  const problem = (id: string, what: string, error: Error): void =>
+    screen.warn(`error: snapshot ${id.slice(0, 8)} ${what}: ${error.message}`)
+  for (const { id, error } of result.damaged) problem(id, 'cannot be read and is left alone', error)
+  for (const { id, error } of result.failed) problem(id, 'could not be removed', error)
+  // restic prints groups for a policy only, and nothing for snapshots that were named.
+  if (output.json && ids.length === 0) screen.print(jsonLine(result.plan.groups.map(groupJson)))
+  if (output.json || output.quiet) return
+  if (ids.length === 0) {
+    const { policy, groupBy, compact } = options
+    const style = { policy, groupBy, compact, whyRemoved: output.verbose > 0, width: screen.outputWidth() }
+    for (const line of formatPlan(result.plan, style)) screen.print(line)
   }
-  if (output.quiet) return
-  if (options.ids.length === 0)
-    for (const line of formatPlan(result, {
-      policy,
-      groupBy: options.groupBy,
-      compact: options.compact,
-      width: screen.outputWidth(),
-    }))
-      screen.print(line)
+  for (const line of formatOutcome(result, options)) screen.print(line)
+}
+
+function formatOutcome(result: ForgetResult, { dryRun }: ForgetOptions): readonly string[] {
   const names = result.plan.remove.map(({ id }) => id.slice(0, 8)).join(' ')
-  if (dryRun)
-    screen.print(
-      names === ''
-        ? 'Would have removed nothing.'
-        : `Would have removed the following snapshots:\n{${names}}`,
-    )
-  else
-    screen.print(
-      `removed ${result.removed.length} snapshots${result.removed.length > 0 && options.ids.length > 0 ? `: ${names}` : ''}`,
-    )
+  if (!dryRun) return [`removed ${result.removed.length} snapshots`]
+  return names === ''
+    ? ['Would have removed nothing.']
+    : ['Would have removed the following snapshots:', `{${names}}`]
 }
 
 export interface PlanStyle {
   readonly policy: RetentionPolicy
   readonly groupBy: GroupBy
   readonly compact: boolean
+  /** Also say of each removed snapshot why no rule kept it. */
+  readonly whyRemoved: boolean
   readonly width: number | undefined
 }
 
 /** What is kept and why, and what goes, group by group. Pure apart from the process's time zone. */
-export function formatPlan(result: ForgetResult, style: PlanStyle): readonly string[] {
-  const lines = [`Applying Policy: ${describePolicy(style.policy)}`]
-  for (const group of result.plan.groups) {
-    if (result.plan.groups.length > 1 || group.key.host !== '')
-      lines.push(`snapshots for ${describeGroup(group.key, style.groupBy)}:`, '')
-    lines.push(...formatHalf('keep', group.keep, style), ...formatHalf('remove', group.remove, style))
+export function formatPlan(plan: ForgetPlan, style: PlanStyle): readonly string[] {
+  const { policy, groupBy, whyRemoved } = style
+  const lines = [`Applying Policy: ${describePolicy(policy)}`]
+  for (const { key, keep, remove } of plan.groups) {
+    if (groupBy.host || groupBy.paths || groupBy.tags)
+      lines.push(`snapshots for ${describeGroup(key, groupBy)}:`, '')
+    lines.push(...formatDecisions('keep', keep, { ...style, why: true }))
+    lines.push(...formatDecisions('remove', remove, { ...style, why: whyRemoved }))
   }
   return lines
 }
 
-function formatHalf(word: 'keep' | 'remove', half: ForgetGroup['keep'], style: PlanStyle): readonly string[] {
-  if (half.length === 0) return []
-  const oldestFirst = half.toReversed()
+function formatDecisions(
+  word: string,
+  decisions: ForgetGroup['keep'],
+  style: PlanStyle & { readonly why: boolean },
+): readonly string[] {
+  if (decisions.length === 0) return []
+  const oldestFirst = decisions.toReversed()
+  const reasons = new Map(oldestFirst.map(({ snapshot, reasons }) => [snapshot.id, reasons]))
   const table = formatSnapshots(
     oldestFirst.map(({ snapshot }) => snapshot),
-    {
-      ...style,
-      reasons: new Map(
-        oldestFirst.map(({ snapshot, reasons }) => [snapshot.id, word === 'keep' ? reasons : []]),
-      ),
-    },
+    { compact: style.compact, width: style.width, ...(style.why ? { reasons } : {}) },
   )
-  return [`${word} ${half.length} snapshots:`, ...table, '']
+  return [`${word} ${decisions.length} snapshots:`, ...table, '']
 }
 
 /** One group in restic's JSON. Pure. */

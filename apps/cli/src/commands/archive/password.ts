@@ -87,15 +87,11 @@ async function runPasswordCommand(command: readonly string[], signal: AbortSigna
     return stdout.trim()
   } catch (cause) {
     // The message of a failed child repeats its arguments, which may hold secrets; its exit code says enough.
-    const code = (cause as { readonly code?: unknown }).code
-    throw new HoldfastError(
-      'CommandFailed',
-      `the password command failed (${String(code ?? 'no exit code')})`,
-      {
-        place: program,
-        guidance: 'Run the command by hand to see why; it must print the password and exit with 0.',
-      },
-    )
+    const { code } = cause as { readonly code?: string | number }
+    throw new HoldfastError('CommandFailed', `the password command failed (${code ?? 'no exit code'})`, {
+      place: program,
+      guidance: 'Run the command by hand to see why; it must print the password and exit with 0.',
+    })
   }
 }
 
