@@ -22,7 +22,15 @@ export interface PackJobLimits {
   readonly targets: number
 }
 
-export const PACK_JOB_LIMITS: PackJobLimits = {
+/** Where workers read packs themselves: small jobs, so that none of them is left over at the end of a batch. */
+export const LOCAL_JOBS: PackJobLimits = {
+  sealedBytes: 4 * 1024 * 1024,
+  writtenBytes: 64 * 1024 * 1024,
+  targets: 2048,
+}
+
+/** Where every job costs a request. */
+export const REMOTE_JOBS: PackJobLimits = {
   sealedBytes: 16 * 1024 * 1024,
   writtenBytes: 256 * 1024 * 1024,
   targets: 8192,
@@ -35,10 +43,7 @@ export const READ_GAP = 256 * 1024
  * Divides the references not yet in place into jobs: packs in order of first use, within a pack by
  * offset. Pure.
  */
-export function planPackJobs(
-  refs: BlobRefs,
-  limits: PackJobLimits = PACK_JOB_LIMITS,
-): readonly PackJobPlan[] {
+export function planPackJobs(refs: BlobRefs, limits: PackJobLimits = LOCAL_JOBS): readonly PackJobPlan[] {
   const { order, starts } = groupByPack(refs)
   const jobs: PackJobPlan[] = []
   for (let pack = 0; pack < refs.packIds.length; pack++) {

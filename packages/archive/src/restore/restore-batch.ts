@@ -63,9 +63,9 @@ export interface BatchLimits {
   readonly entries: number
 }
 
-/** The first batch is small, so that workers start early; the largest bounds memory to some 40 MB each. */
+/** The first batch is small, so that workers start early; the largest bounds memory to some 25 MB each. */
 export const FIRST_BATCH: BatchLimits = { refs: 4096, entries: 2048 }
-export const LARGEST_BATCH: BatchLimits = { refs: 131_072, entries: 32_768 }
+export const LARGEST_BATCH: BatchLimits = { refs: 65_536, entries: 16_384 }
 
 export function createBatch(limits: BatchLimits): RestoreBatch {
   return { files: [], completing: [], refs: createBlobRefs(limits.refs), links: [], left: [] }

@@ -34,15 +34,12 @@ export class RestoreRun implements AsyncDisposable {
     this.tally = parts.tally
     this.#rootFd = parts.rootFd
     this.#workers = parts.workers
+    // threads take a while to start; meanwhile the walk finds work for them
+    if (!parts.settings.dryRun) this.#pool = this.#startPool()
   }
 
-  /** Started when first needed: a dry run of a new target reads no content. */
   get pool(): WorkerPool<RestoreJob, RestoreJobResult> {
-    this.#pool ??= new WorkerPool({
-      entry: workerEntry(import.meta.url, 'restore-worker'),
-      workerData: this.#workerData(),
-      ...(this.#workers === undefined ? {} : { size: this.#workers }),
-    })
+    this.#pool ??= this.#startPool()
     return this.#pool
   }
 
@@ -83,6 +80,14 @@ export class RestoreRun implements AsyncDisposable {
     await this.#pool?.close()
     this.#writer?.close()
     this.target.close()
+  }
+
+  #startPool(): WorkerPool<RestoreJob, RestoreJobResult> {
+    return new WorkerPool({
+      entry: workerEntry(import.meta.url, 'restore-worker'),
+      workerData: this.#workerData(),
+      ...(this.#workers === undefined ? {} : { size: this.#workers }),
+    })
   }
 
   #workerData(): RestoreWorkerData {

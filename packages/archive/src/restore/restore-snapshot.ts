@@ -59,7 +59,7 @@ export interface RestoreResult extends RestoreCounts {
  *   links, so neither the snapshot nor somebody changing the target meanwhile can lead a write outside.
  * - Nothing is synced to disk; after a crash run it again: with `if-changed`, complete files are told
  *   by size and time, and blobs already written are found by their hash.
- * - Memory: the index, two batches of at most 131,072 blobs and 32,768 entries (some 40 MB each), per
+ * - Memory: the index, two batches of at most 65,536 blobs and 16,384 entries (some 25 MB each), per
  *   worker 18 MiB and the largest blob, with remote stores 16 MiB per connection, and some 300 bytes
  *   for each file with hard links.
  */

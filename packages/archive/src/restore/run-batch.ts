@@ -4,7 +4,7 @@ import { blobIdOf } from './blob-refs.ts'
 import { buildPackJob, type Built, buildScanJob, fileOf } from './build-jobs.ts'
 import { failFile, finishFile, prepareFile } from './finish-file.ts'
 import { finishDirectory } from './finish-directory.ts'
-import { coalesceReads, type PackJobPlan, planPackJobs } from './pack-jobs.ts'
+import { coalesceReads, LOCAL_JOBS, type PackJobPlan, planPackJobs, REMOTE_JOBS } from './pack-jobs.ts'
 import type { PlannedFile, RestoreBatch } from './restore-batch.ts'
 import type { BlobFailure, PackJob, PackJobResult, SealedRange } from './restore-job.ts'
 import { restoreLink } from './restore-link.ts'
@@ -109,7 +109,7 @@ async function writeMissing(run: RestoreRun, batch: RestoreBatch): Promise<void>
   const remote = store.localDirectory === undefined
   // each lane holds at most one job's sealed bytes (16 MiB) here and one in a worker
   const lanes = remote ? Math.max(store.connections, run.pool.size) : run.pool.size * 2
-  await mapConcurrently(planPackJobs(batch.refs), lanes, async (plan) => {
+  await mapConcurrently(planPackJobs(batch.refs, remote ? REMOTE_JOBS : LOCAL_JOBS), lanes, async (plan) => {
     run.throwIfCancelled()
     const built = buildPackJob(batch, plan, run.settings)
     const ranges = remote ? await fetchRanges(run, built.job) : undefined
