@@ -21,6 +21,6 @@ export function listDirectory(path: string): DirectoryEntry[] {
   return entries.sort((a, b) => compareNames(a.name, b.name))
 }
 
-function entryOf(name: string, entry: Dirent<string> | Dirent<Buffer<ArrayBuffer>>): DirectoryEntry {
+function entryOf(name: string, entry: Pick<Dirent, 'isDirectory' | 'isFile'>): DirectoryEntry {
   return { name, kind: entry.isDirectory() ? 'd' : entry.isFile() ? 'f' : '?' }
 }

@@ -1,4 +1,4 @@
-import { closeSync, createReadStream, lstatSync } from 'node:fs'
+import { lstatSync, realpathSync } from 'node:fs'
 import { basename, isAbsolute, resolve } from 'node:path'
 import { HoldfastError } from '@holdfast/contract'
 import type { Hex } from '../format/ids.ts'
@@ -7,7 +7,6 @@ import type { TreeNode } from '../format/tree.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { BackupOptions } from './backup.ts'
 import { ENTRY_NEW, type ReadingRules } from './backup-job.ts'
-import { openToRead } from './chunk-reader.ts'
 import { listDirectory } from './list-directory.ts'
 import type { SegmentChains } from './segment-chain.ts'
 import { fsPath, type NodeMaker } from './stat-node.ts'
@@ -21,7 +20,7 @@ import {
   type TargetTree,
   targetTree,
 } from './target-tree.ts'
-import { encode, type EncodedNode, type PendingNodes, type TreeSaver } from './tree-saver.ts'
+import { compareSubtrees, encode, type EncodedNode, type PendingNodes, type TreeSaver } from './tree-saver.ts'
 
 export interface RootParts {
   readonly repository: Repository
@@ -46,7 +45,7 @@ export async function saveRoots(parts: RootParts, options: BackupOptions): Promi
   for (const stream of options.streams ?? [])
     virtual.add(stream.path, await saveStream(parts, stream.path, stream.open()))
   for (const image of options.images ?? [])
-    virtual.add(resolve(image), await saveStream(parts, image, readImage(image)))
+    virtual.add(resolve(image), await saveImage(parts, resolve(image)))
   pending.push(...(await virtual.save(parts)))
   return await parts.saver.tree(pending)
 }
@@ -106,6 +105,7 @@ async function saveAbove(
   const path = target.attributesFrom ?? '/'
   const finish = async (): Promise<readonly EncodedNode[]> => {
     const subtree = await parts.saver.tree(children)
+    parts.tally.entry(`${path}/`, compareSubtrees(at.before, subtree), 0)
     const stat = lstatSync(fsPath(path), { bigint: true })
     return [encode({ ...parts.nodes.fromStat(at.name, path, stat), subtree })]
   }
@@ -125,19 +125,14 @@ async function saveStream(
   return streamNode(basename(path), stored, parts.timeNs)
 }
 
-async function* readImage(path: string): AsyncIterable<Uint8Array> {
-  const fd = openImage(path)
+/** Devices are often named by links, which is why this one name, given by the user, is followed. */
+async function saveImage(parts: RootParts, path: string): Promise<TreeNode> {
   try {
-    yield* createReadStream('', { fd, autoClose: false, highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>
-  } finally {
-    closeSync(fd)
-  }
-}
-
-function openImage(path: string): number {
-  try {
-    return openToRead(path)
+    const stored = await parts.chains.storeFile(realpathSync(path), parts.rules.fixedChunkBytes)
+    parts.tally.entry(path, ENTRY_NEW, 0)
+    return streamNode(basename(path), stored, parts.timeNs)
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).errno === undefined) throw cause
     throw new HoldfastError('SourceUnreadable', `${path} cannot be read: ${(cause as Error).message}`, {
       place: path,
       cause,

@@ -247,15 +247,19 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
       const children = await contents(place, entries, stat.dev)
       const finish = async (): Promise<readonly EncodedNode[]> => {
         const subtree = await tree(children)
-        const code =
-          place.before === undefined ? ENTRY_NEW : place.before === subtree ? ENTRY_UNCHANGED : ENTRY_MODIFIED
-        tally.entry(`${place.shown}/`, code, 0)
+        tally.entry(`${place.shown}/`, compareSubtrees(place.before, subtree), 0)
         return [encode({ ...nodes.fromStat(place.name, place.path, stat), subtree })]
       }
       return { names: [place.name], nodes: watched(finish()) }
     },
   }
   return saver
+}
+
+/** How a directory compares with the parent snapshot, as an ENTRY_ code: by its tree, whatever its own attributes. */
+export function compareSubtrees(before: Hex | undefined, now: Hex): number {
+  if (before === undefined) return ENTRY_NEW
+  return before === now ? ENTRY_UNCHANGED : ENTRY_MODIFIED
 }
 
 export function encode(node: TreeNode): EncodedNode {
@@ -317,12 +321,14 @@ function createGate(limit: number): { enter(): Promise<AsyncDisposable> } {
   const queue: (() => void)[] = []
   return {
     async enter() {
-      while (inside >= limit) await new Promise<void>((resolve) => queue.push(resolve))
-      inside++
+      if (inside >= limit) await new Promise<void>((resolve) => queue.push(resolve))
+      else inside++
       return {
         [Symbol.asyncDispose]: async () => {
-          inside--
-          queue.shift()?.()
+          // the place goes straight to the next in line, if there is one
+          const next = queue.shift()
+          if (next === undefined) inside--
+          else next()
           await Promise.resolve()
         },
       }

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { type MessagePort, parentPort, type Transferable, Worker } from 'node:worker_threads'
-import { type ErrorCode, HoldfastError, isHoldfastError } from '@holdfast/contract'
+import { type ErrorCode, HoldfastError, isHoldfastError, type Retry } from '@holdfast/contract'
 
 export interface WorkerPoolOptions {
   readonly entry: URL
@@ -15,12 +15,19 @@ export interface WorkerPoolOptions {
   readonly onMessage?: (message: unknown, worker: number) => void
 }
 
-interface PlainError {
-  readonly code: ErrorCode
-  readonly message: string
-  readonly place?: string | undefined
-  readonly guidance?: string | undefined
-}
+/** An error as it crosses between threads: structured cloning would lose its class and members. */
+type PlainError =
+  | {
+      readonly kind: 'holdfast'
+      readonly code: ErrorCode
+      readonly message: string
+      readonly place?: string | undefined
+      readonly guidance?: string | undefined
+      readonly retry: Retry
+    }
+  /** From a system call; whoever handles them looks at `errno` and `code`. */
+  | { readonly kind: 'system'; readonly message: string; readonly members: Readonly<Record<string, unknown>> }
+  | { readonly kind: 'other'; readonly message: string; readonly stack: string | undefined }
 
 type Answer<Result> =
   | { readonly jobDone: number; readonly result: Result }
@@ -191,19 +198,28 @@ function ownPort(): MessagePort {
 
 function plainError(error: unknown): PlainError {
   if (isHoldfastError(error)) {
-    return { code: error.code, message: error.message, place: error.place, guidance: error.guidance }
+    const { code, message, place, guidance, retry } = error
+    return { kind: 'holdfast', code, message, place, guidance, retry }
   }
-  return {
-    code: 'Internal',
-    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
-  }
+  if (!(error instanceof Error)) return { kind: 'other', message: String(error), stack: undefined }
+  const { errno, code, syscall, path } = error as NodeJS.ErrnoException
+  if (errno === undefined) return { kind: 'other', message: error.message, stack: error.stack }
+  return { kind: 'system', message: error.message, members: { errno, code, syscall, path } }
 }
 
-function reviveError(error: PlainError): HoldfastError {
-  return new HoldfastError(error.code, error.message, {
-    ...(error.place === undefined ? {} : { place: error.place }),
-    ...(error.guidance === undefined ? {} : { guidance: error.guidance }),
-  })
+function reviveError(error: PlainError): Error {
+  switch (error.kind) {
+    case 'holdfast':
+      return new HoldfastError(error.code, error.message, {
+        retry: error.retry,
+        ...(error.place === undefined ? {} : { place: error.place }),
+        ...(error.guidance === undefined ? {} : { guidance: error.guidance }),
+      })
+    case 'system':
+      return Object.assign(new Error(error.message), error.members)
+    case 'other':
+      return new HoldfastError('Internal', `a worker thread failed: ${error.message}`, { cause: error.stack })
+  }
 }
 
 /** The worker file beside `moduleUrl`, in TypeScript when running from source and JavaScript when built. */
