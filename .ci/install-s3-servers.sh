@@ -4,7 +4,7 @@
 #   gofakes3    an independent second implementation
 # Both are Go modules, pinned, built from source through the Go module proxy and its checksum database.
 # Usage: eval "$(.ci/install-s3-servers.sh <directory>)"   prints the exports the tests look for.
-# Needs Go >= 1.24. What is there already is kept.
+# Needs Go >= 1.24 (one older than the modules want fetches its own toolchain through the proxy). What is there already is kept.
 set -euo pipefail
 
 versitygw_version=v1.8.0

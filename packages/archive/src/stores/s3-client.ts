@@ -28,7 +28,7 @@ export async function connectS3(location: S3Location, options: S3StoreOptions): 
   const httpAgent = new HttpAgent(sockets)
   const httpsAgent = new HttpsAgent({ ...sockets, ...tls })
   const config: S3ClientConfig = {
-    ...addressing(location, options),
+    ...addressing(location, options, await findRegion(sdk, location, options)),
     maxAttempts: 1,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
@@ -69,10 +69,23 @@ function signKnownHashes(client: S3Client): void {
   )
 }
 
-function addressing(location: S3Location, options: S3StoreOptions): S3ClientConfig {
+/** As told, as the location says, as the SDK finds it (environment, shared config), or the one every server takes. */
+async function findRegion(sdk: S3Sdk, location: S3Location, options: S3StoreOptions): Promise<string> {
+  const told = options.region ?? location.aws?.region
+  if (told !== undefined) return told
+  const asker = new sdk.S3Client(options.profile === undefined ? {} : { profile: options.profile })
+  try {
+    return await asker.config.region()
+  } catch {
+    return 'us-east-1'
+  } finally {
+    asker.destroy()
+  }
+}
+
+function addressing(location: S3Location, options: S3StoreOptions, region: string): S3ClientConfig {
   const lookup = options.bucketLookup ?? 'auto'
   const forcePathStyle = lookup === 'path' || (lookup === 'auto' && location.aws === undefined)
-  const region = options.region ?? location.aws?.region ?? 'us-east-1'
   return location.aws === undefined
     ? { endpoint: location.endpoint, region, forcePathStyle }
     : { region, forcePathStyle, followRegionRedirects: true }

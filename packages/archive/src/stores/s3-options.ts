@@ -12,7 +12,7 @@ export interface S3ObjectLock {
 export interface S3StoreOptions {
   /** restic's spelling, for example `s3:https://host/bucket/prefix`. */
   readonly location: string
-  /** From the location on AWS, else `us-east-1`, unless told. */
+  /** Unless told: from the location on AWS, else as the SDK finds it (environment, shared config), else `us-east-1`. */
   readonly region?: string
   readonly credentials?: S3Credentials
   /** A profile for the SDK's own chain, when `credentials` is left out. */
