@@ -41,15 +41,24 @@ export interface SourceFile {
 /** Parses TypeScript or JavaScript into the facts above. Never throws: syntax errors are facts too. */
 export function parseSourceFile(path: string, text: string): SourceFile {
   const parsed = parseSync(path, text)
-  const lineOf = lineCounter(text)
-  const facts = new Facts(lineOf)
-  new Visitor(facts.visitor()).visit(parsed.program)
+  const facts: Facts = {
+    imports: [],
+    mentions: [],
+    impurities: [],
+    processUses: [],
+    functions: [],
+    names: new Map(),
+    testCalls: [],
+    lineOf: lineCounter(text),
+  }
+  const visitor = new Visitor({ ...importVisitor(facts), ...functionVisitor(facts), ...worldVisitor(facts) })
+  visitor.visit(parsed.program)
   return {
     path,
     text,
     imports: facts.imports,
     mentions: facts.mentions,
-    functions: facts.functionsWithoutTests(),
+    functions: functionsWithoutTests(facts),
     impurities: facts.impurities,
     processUses: facts.processUses,
     syntaxErrors: parsed.errors.map((error) => error.message),
@@ -82,135 +91,117 @@ const worldlyGlobals = new Set([
 ])
 const worldlyMembers = new Set(['Date.now', 'Math.random', 'crypto.randomUUID', 'crypto.getRandomValues'])
 
-/** Owns the lists while one file is visited. */
-class Facts {
-  readonly imports: ImportEdge[] = []
-  readonly mentions: string[] = []
-  readonly impurities: Impurity[] = []
-  readonly processUses: ProcessUse[] = []
-  private readonly functions: {
-    readonly span: FunctionSpan
-    readonly start: number
-    readonly end: number
-  }[] = []
-  private readonly names = new Map<number, string>()
-  private readonly testCalls: number[] = []
-  private readonly lineOf: (offset: number) => number
+/** What is gathered while one file is visited. */
+interface Facts {
+  readonly imports: ImportEdge[]
+  readonly mentions: string[]
+  readonly impurities: Impurity[]
+  readonly processUses: ProcessUse[]
+  readonly functions: { readonly span: FunctionSpan; readonly start: number; readonly end: number }[]
+  /** Names that functions get from where they stand, by the offset of the function. */
+  readonly names: Map<number, string>
+  readonly testCalls: number[]
+  lineOf(offset: number): number
+}
 
-  constructor(lineOf: (offset: number) => number) {
-    this.lineOf = lineOf
+function importVisitor(facts: Facts): VisitorObject {
+  const add = (specifier: string, offset: number, typeOnly: boolean): void => {
+    facts.imports.push({ specifier, line: facts.lineOf(offset), typeOnly })
   }
+  return {
+    ImportDeclaration: (node) => {
+      const named = node.specifiers
+      const onlyTypes =
+        named.length > 0 &&
+        named.every((each) => each.type === 'ImportSpecifier' && each.importKind === 'type')
+      add(node.source.value, node.start, node.importKind === 'type' || onlyTypes)
+      if (node.source.value !== 'node:process') return
+      for (const each of named) {
+        // `import process from 'node:process'` may do anything with it: as bad as a computed member.
+        const member = each.type === 'ImportSpecifier' ? each.local.name : 'computed'
+        facts.processUses.push({ member, line: facts.lineOf(each.start) })
+      }
+    },
+    ExportNamedDeclaration: (node) => {
+      if (node.source) add(node.source.value, node.start, node.exportKind === 'type')
+    },
+    ExportAllDeclaration: (node) => add(node.source.value, node.start, node.exportKind === 'type'),
+    ImportExpression: (node) => {
+      if (node.source.type !== 'Literal' || typeof node.source.value !== 'string') return
+      add(node.source.value, node.start, false)
+    },
+    TSImportType: (node) => add(node.source.value, node.start, true),
+    Literal: (node) => {
+      if (typeof node.value === 'string' && /^\.\.?\/.*\.[jt]s$/.test(node.value))
+        facts.mentions.push(node.value)
+    },
+  }
+}
 
-  visitor(): VisitorObject {
-    return { ...this.importVisitor(), ...this.functionVisitor(), ...this.worldVisitor() }
+function functionVisitor(facts: Facts): VisitorObject {
+  const add = (node: FunctionLike, ownName?: string): void => {
+    const line = facts.lineOf(node.start)
+    if (node.async) facts.impurities.push({ what: 'async function', line })
+    const name = ownName ?? facts.names.get(node.start) ?? `anonymous@${line}`
+    const span = { name, line, lines: facts.lineOf(node.end - 1) - line + 1 }
+    facts.functions.push({ span, start: node.start, end: node.end })
   }
+  return {
+    VariableDeclarator: (node) => {
+      if (node.init && node.id.type === 'Identifier') facts.names.set(node.init.start, node.id.name)
+    },
+    Property: (node) => {
+      if (node.key.type === 'Identifier') facts.names.set(node.value.start, node.key.name)
+    },
+    MethodDefinition: (node) => {
+      if (node.key.type === 'Identifier') facts.names.set(node.value.start, node.key.name)
+    },
+    FunctionDeclaration: (node) => add(node, node.id?.name),
+    FunctionExpression: (node) => add(node, node.id?.name),
+    ArrowFunctionExpression: (node) => add(node),
+  }
+}
 
-  functionsWithoutTests(): readonly FunctionSpan[] {
-    return this.functions
-      .filter(({ start, end }) => !this.testCalls.some((call) => start < call && call < end))
-      .map(({ span }) => span)
+function worldVisitor(facts: Facts): VisitorObject {
+  const impure = (what: string, node: { readonly start: number }): void => {
+    facts.impurities.push({ what, line: facts.lineOf(node.start) })
   }
+  return {
+    CallExpression: (node) => {
+      if (isTestCall(node)) facts.testCalls.push(node.start)
+      const worker = workerNameOf(node)
+      if (worker !== undefined) facts.mentions.push(`./${worker}.ts`)
+    },
+    AwaitExpression: (node) => impure('await', node),
+    NewExpression: (node) => {
+      const callee = node.callee
+      if (callee.type === 'Identifier' && callee.name === 'Date' && node.arguments.length === 0) {
+        impure('new Date()', node)
+      }
+    },
+    MemberExpression: (node) => {
+      if (node.object.type !== 'Identifier') return
+      const member = node.property.type === 'Identifier' && !node.computed ? node.property.name : 'computed'
+      const dotted = `${node.object.name}.${member}`
+      if (worldlyMembers.has(dotted)) impure(dotted, node)
+      if (node.object.name === 'process') facts.processUses.push({ member, line: facts.lineOf(node.start) })
+    },
+    Identifier: (node) => {
+      if (worldlyGlobals.has(node.name)) impure(node.name, node)
+    },
+  }
+}
 
-  private importVisitor(): VisitorObject {
-    return {
-      ImportDeclaration: (node) => {
-        const named = node.specifiers
-        const onlyTypes =
-          named.length > 0 &&
-          named.every((each) => each.type === 'ImportSpecifier' && each.importKind === 'type')
-        this.addImport(node.source.value, node.start, node.importKind === 'type' || onlyTypes)
-        if (node.source.value === 'node:process') {
-          for (const each of named)
-            this.addProcessUse(each.type === 'ImportSpecifier' ? each.local.name : 'env', each)
-        }
-      },
-      ExportNamedDeclaration: (node) => {
-        if (node.source) this.addImport(node.source.value, node.start, node.exportKind === 'type')
-      },
-      ExportAllDeclaration: (node) => {
-        this.addImport(node.source.value, node.start, node.exportKind === 'type')
-      },
-      ImportExpression: (node) => {
-        if (node.source.type === 'Literal' && typeof node.source.value === 'string') {
-          this.addImport(node.source.value, node.start, false)
-        }
-      },
-      TSImportType: (node) => {
-        this.addImport(node.source.value, node.start, true)
-      },
-      Literal: (node) => {
-        if (typeof node.value === 'string' && /^\.\.?\/.*\.[jt]s$/.test(node.value))
-          this.mentions.push(node.value)
-      },
-    }
-  }
+interface FunctionLike {
+  readonly start: number
+  readonly end: number
+  readonly async: boolean
+}
 
-  private functionVisitor(): VisitorObject {
-    return {
-      VariableDeclarator: (node) => {
-        if (node.init && node.id.type === 'Identifier') this.names.set(node.init.start, node.id.name)
-      },
-      Property: (node) => {
-        if (node.key.type === 'Identifier') this.names.set(node.value.start, node.key.name)
-      },
-      MethodDefinition: (node) => {
-        if (node.key.type === 'Identifier') this.names.set(node.value.start, node.key.name)
-      },
-      FunctionDeclaration: (node) => this.addFunction(node, node.id?.name, node.async),
-      FunctionExpression: (node) => this.addFunction(node, node.id?.name, node.async),
-      ArrowFunctionExpression: (node) => this.addFunction(node, undefined, node.async),
-    }
-  }
-
-  private worldVisitor(): VisitorObject {
-    return {
-      CallExpression: (node) => {
-        if (isTestCall(node)) this.testCalls.push(node.start)
-        const worker = workerNameOf(node)
-        if (worker !== undefined) this.mentions.push(`./${worker}.ts`)
-      },
-      AwaitExpression: (node) => this.addImpurity('await', node),
-      NewExpression: (node) => {
-        if (node.callee.type === 'Identifier' && node.callee.name === 'Date' && node.arguments.length === 0) {
-          this.addImpurity('new Date()', node)
-        }
-      },
-      MemberExpression: (node) => {
-        if (node.object.type !== 'Identifier') return
-        const member = node.property.type === 'Identifier' ? node.property.name : 'computed'
-        const dotted = `${node.object.name}.${member}`
-        if (worldlyMembers.has(dotted)) this.addImpurity(dotted, node)
-        if (node.object.name === 'process') this.addProcessUse(member, node)
-      },
-      Identifier: (node) => {
-        if (worldlyGlobals.has(node.name)) this.addImpurity(node.name, node)
-      },
-    }
-  }
-
-  private addImport(specifier: string, offset: number, typeOnly: boolean): void {
-    this.imports.push({ specifier, line: this.lineOf(offset), typeOnly })
-  }
-
-  private addFunction(
-    node: { start: number; end: number },
-    ownName: string | undefined,
-    isAsync: boolean,
-  ): void {
-    if (isAsync) this.addImpurity('async function', node)
-    const line = this.lineOf(node.start)
-    const name = ownName ?? this.names.get(node.start) ?? `anonymous@${line}`
-    const span = { name, line, lines: this.lineOf(node.end - 1) - line + 1 }
-    this.functions.push({ span, start: node.start, end: node.end })
-  }
-
-  private addImpurity(what: string, node: { start: number }): void {
-    this.impurities.push({ what, line: this.lineOf(node.start) })
-  }
-
-  private addProcessUse(member: string, node: { start: number }): void {
-    this.processUses.push({ member, line: this.lineOf(node.start) })
-  }
+function functionsWithoutTests({ functions, testCalls }: Facts): readonly FunctionSpan[] {
+  return functions
+    .filter(({ start, end }) => !testCalls.some((call) => start < call && call < end))
+    .map(({ span }) => span)
 }
 
 /** `test(...)`, `it(...)`, `describe.skipIf(x)(...)`, `test.each(rows)(...)`. */
