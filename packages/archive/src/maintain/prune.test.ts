@@ -13,8 +13,10 @@ import { openFilesystemStore } from '../stores/filesystem.ts'
 import { openMemoryStore } from '../stores/memory.ts'
 import { check } from './check.ts'
 import { copyStore, crashingStore } from './crashing-store.testing.ts'
+import { executePrune } from './execute-prune.ts'
 import { forget } from './forget.ts'
-import { executePrune, planPrune, prune } from './prune.ts'
+import { planPrune } from './plan-prune.ts'
+import { prune } from './prune.ts'
 import {
   cloneRepository,
   fillDirectory,

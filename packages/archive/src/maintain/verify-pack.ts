@@ -87,6 +87,9 @@ function verifyHeader(
   if (end !== at) {
     fault(at, undefined, `the header starts at ${at}; its blobs end at ${end}`)
   }
+  if (listed.length === indexed.length && listed.every((blob, i) => isSameBlob(blob, indexed[i]))) {
+    return
+  }
   const key = (blob: PackedBlob): string =>
     `${blob.type} ${blob.id} ${blob.offset} ${blob.length} ${blob.uncompressedLength}`
   const inIndex = new Set(indexed.map(key))
@@ -105,6 +108,16 @@ function verifyHeader(
       `the index has a ${blob.type} blob here that the header does not list at this place`,
     )
   }
+}
+
+function isSameBlob(a: PackedBlob, b: PackedBlob | undefined): boolean {
+  return (
+    a.id === b?.id &&
+    a.type === b.type &&
+    a.offset === b.offset &&
+    a.length === b.length &&
+    a.uncompressedLength === b.uncompressedLength
+  )
 }
 
 function verifyBlob(
