@@ -1,4 +1,4 @@
-import type { NodeType } from './tree.ts'
+import type { NodeType } from './tree-node.ts'
 
 /** What a node's `type` and `mode` are for an `st_mode` of stat(2). Mode is a Go os.FileMode. */
 export function goModeFromStat(mode: number): { type: NodeType; mode: number } {

@@ -38,20 +38,27 @@ export function formatGoTimeOf(seconds: number, nanoseconds: number): string {
  * anything that is not RFC 3339 with a four-digit year; digits beyond the ninth of a second are cut.
  */
 export function parseGoTime(s: string): bigint {
-  const seconds = parseSeconds(s)
+  const length = s.length > MAX_TEXT ? 0 : SCRATCH.write(s, 'utf8')
+  const seconds = parseSeconds(SCRATCH, 0, length)
   if (Number.isNaN(seconds)) throw badTime(s)
   return BigInt(seconds) * BILLION + BigInt(parseFraction(s))
 }
 
-/** True when `parseGoTime` would accept the text; much cheaper than to try. */
+/** True when `parseGoTime` would accept the text; cheaper than to try. */
 export function isGoTime(s: string): boolean {
-  return !Number.isNaN(parseSeconds(s))
+  return s.length <= MAX_TEXT && isGoTimeAt(SCRATCH, 0, SCRATCH.write(s, 'utf8'))
+}
+
+/** `isGoTime` for text that is still bytes. */
+export function isGoTimeAt(bytes: Uint8Array, from: number, to: number): boolean {
+  return !Number.isNaN(parseSeconds(bytes, from, to))
 }
 
 const BILLION = 1_000_000_000n
 const FIRST_DAY = daysFromCivil({ year: 0, month: 1, day: 1 })
 const LAST_DAY = daysFromCivil({ year: 9999, month: 12, day: 31 })
 const MAX_TEXT = 64
+const SCRATCH = Buffer.alloc(4 * MAX_TEXT)
 
 function clampYear(seconds: number, local: number): number {
   const days = Math.floor(local / 86400)
@@ -134,70 +141,67 @@ function zoneText(offset: number): string {
   return `${minutes < 0 ? '-' : '+'}${two(Math.floor(size / 60))}:${two(size % 60)}`
 }
 
-/** Whole seconds since 1970, or NaN when the text is not a time. */
-function parseSeconds(s: string): number {
-  if (s.length < 20 || s.length > MAX_TEXT || !hasSeparators(s)) return Number.NaN
-  const year = digits(s, 0, 4)
-  const month = digits(s, 5, 7)
-  const day = digits(s, 8, 10)
-  const hour = digits(s, 11, 13)
-  const minute = digits(s, 14, 16)
-  const second = digits(s, 17, 19)
-  const valid = within(month, 1, 12) && within(day, 1, daysInMonth(year, month)) && within(hour, 0, 23)
-  if (!valid || !within(minute, 0, 59) || !within(second, 0, 59)) return Number.NaN
-  const offset = parseZone(s, fractionEnd(s))
+/** Whole seconds since 1970, or NaN when the bytes are not a time. */
+function parseSeconds(b: Uint8Array, from: number, to: number): number {
+  if (to - from < 20 || to - from > MAX_TEXT || !hasSeparators(b, from)) return Number.NaN
+  const year = pair(b, from) * 100 + pair(b, from + 2)
+  const month = pair(b, from + 5)
+  const day = pair(b, from + 8)
+  const hour = pair(b, from + 11)
+  const minute = pair(b, from + 14)
+  const second = pair(b, from + 17)
+  const valid =
+    year >= 0 && month >= 1 && month <= 12 && day >= 1 && (day <= 28 || day <= daysInMonth(year, month))
+  if (!valid || !(hour < 24 && minute < 60 && second < 60)) return Number.NaN
+  const offset = parseZone(b, fractionEnd(b, from + 19), to)
   return daysFromCivil({ year, month, day }) * 86400 + hour * 3600 + minute * 60 + second - offset
 }
 
-function hasSeparators(s: string): boolean {
+function hasSeparators(b: Uint8Array, from: number): boolean {
   return (
-    s.charCodeAt(4) === 0x2d &&
-    s.charCodeAt(7) === 0x2d &&
-    s.charCodeAt(10) === 0x54 &&
-    s.charCodeAt(13) === 0x3a &&
-    s.charCodeAt(16) === 0x3a
+    b[from + 4] === 0x2d &&
+    b[from + 7] === 0x2d &&
+    b[from + 10] === 0x54 &&
+    b[from + 13] === 0x3a &&
+    b[from + 16] === 0x3a
   )
 }
 
-function within(n: number, low: number, high: number): boolean {
-  return n >= low && n <= high
+/** The number two digits make, or NaN. */
+function pair(b: Uint8Array, at: number): number {
+  const tens = (b[at] ?? 0) - 0x30
+  const ones = (b[at + 1] ?? 0) - 0x30
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : Number.NaN
 }
 
-/** The number its digits make, or NaN. */
-function digits(s: string, from: number, to: number): number {
-  let value = 0
-  for (let i = from; i < to; i++) {
-    const digit = s.charCodeAt(i) - 0x30
-    if (!(digit >= 0 && digit <= 9)) return Number.NaN
-    value = value * 10 + digit
-  }
-  return value
+/** Where the fraction of a second that may begin at `at` ends; -1 when it has no digits. */
+function fractionEnd(b: Uint8Array, at: number): number {
+  if (b[at] !== 0x2e) return at
+  let i = at + 1
+  while (isDigit(b[i])) i++
+  return i === at + 1 ? -1 : i
 }
 
-/** Where the fraction of a second ends: 19 when there is none, -1 when it has no digits. */
-function fractionEnd(s: string): number {
-  if (s.charCodeAt(19) !== 0x2e) return 19
-  let i = 20
-  while (s.charCodeAt(i) >= 0x30 && s.charCodeAt(i) <= 0x39) i++
-  return i === 20 ? -1 : i
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x30 && byte <= 0x39
 }
 
-function parseZone(s: string, at: number): number {
+function parseZone(b: Uint8Array, at: number, to: number): number {
   if (at < 0) return Number.NaN
-  if (s.charCodeAt(at) === 0x5a) return s.length === at + 1 ? 0 : Number.NaN
-  const sign = s.charCodeAt(at)
-  if (s.length !== at + 6 || (sign !== 0x2b && sign !== 0x2d) || s.charCodeAt(at + 3) !== 0x3a)
-    return Number.NaN
-  const hours = digits(s, at + 1, at + 3)
-  const minutes = digits(s, at + 4, at + 6)
-  if (!within(hours, 0, 23) || !within(minutes, 0, 59)) return Number.NaN
+  const sign = b[at]
+  if (sign === 0x5a) return to === at + 1 ? 0 : Number.NaN
+  if (to !== at + 6 || (sign !== 0x2b && sign !== 0x2d) || b[at + 3] !== 0x3a) return Number.NaN
+  const hours = pair(b, at + 1)
+  const minutes = pair(b, at + 4)
+  if (!(hours < 24 && minutes < 60)) return Number.NaN
   return (hours * 3600 + minutes * 60) * (sign === 0x2d ? -1 : 1)
 }
 
+/** Of text that `parseSeconds` accepted. */
 function parseFraction(s: string): number {
-  const end = fractionEnd(s)
-  if (end <= 19) return 0
-  return Number(s.slice(20, Math.min(end, 29)).padEnd(9, '0'))
+  if (s.charCodeAt(19) !== 0x2e) return 0
+  const digits = /^[0-9]{1,9}/.exec(s.slice(20))
+  return Number((digits?.[0] ?? '0').padEnd(9, '0'))
 }
 
 function badTime(s: string): HoldfastError {

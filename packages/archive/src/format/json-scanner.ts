@@ -1,5 +1,6 @@
 import { HoldfastError } from '@holdfast/contract'
-import { damaged } from './json-document.ts'
+import { damaged, parseJsonText } from './json-document.ts'
+import { latin1Slice } from './latin1-slice.ts'
 
 /**
  * A place in JSON bytes. For documents with millions of values of a few known kinds: nothing is
@@ -15,13 +16,8 @@ export interface Scanner {
 }
 
 export function openScanner(bytes: Uint8Array, place: string): Scanner {
-  return {
-    bytes: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-    place,
-    at: 0,
-    from: 0,
-    to: 0,
-  }
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return { bytes: view, place, at: 0, from: 0, to: 0 }
 }
 
 /** Moves over white space and tells the next byte, -1 at the end. */
@@ -97,6 +93,67 @@ export function readId(s: Scanner, into: Uint8Array): void {
   s.at = from + 65
 }
 
+/** Reads 64 lower-case hex digits in quotes as the string they are. */
+export function readHexText(s: Scanner): string {
+  readId(s, SCRATCH)
+  return latin1Slice(s.bytes, s.from, s.to)
+}
+
+/** Reads a string, escapes resolved; lone surrogates become U+FFFD, as in Go. */
+export function readText(s: Scanner): string {
+  expect(s, 0x22)
+  const { bytes } = s
+  const from = s.at
+  let all = 0
+  let at = from
+  for (;;) {
+    const byte = bytes[at]
+    if (byte === undefined || byte < 0x20 || byte === 0x5c) break
+    if (byte === 0x22) {
+      s.at = at + 1
+      return all < 0x80 ? latin1Slice(bytes, from, at) : bytes.toString('utf8', from, at)
+    }
+    all |= byte
+    at++
+  }
+  s.at = from - 1
+  readSpan(s)
+  const value = parseJsonText(bytes.toString('utf8', s.from - 1, s.to + 1), `${s.place}@${s.from - 1}`)
+  return String(value).toWellFormed()
+}
+
+/** Moves over the string `text` in its quotes, if that is next as it stands and `text` is ASCII. */
+export function acceptQuoted(s: Scanner, text: string): boolean {
+  const { bytes, at } = s
+  const end = at + 1 + text.length
+  if (bytes[at] !== 0x22 || bytes[end] !== 0x22) return false
+  for (let i = 0; i < text.length; i++) if (bytes[at + 1 + i] !== text.charCodeAt(i)) return false
+  s.at = end + 1
+  return true
+}
+
+/** Reads an integer from 0 to 2^64-1: as a number while it is exact as one, else as a bigint. */
+export function readU64(s: Scanner): number | bigint {
+  peek(s)
+  const { bytes } = s
+  const from = s.at
+  let at = from
+  let value = 0
+  for (;;) {
+    const digit = (bytes[at] ?? 0) - 0x30
+    if (digit < 0 || digit > 9 || at - from > 20) break
+    value = value * 10 + digit
+    at++
+  }
+  const next = bytes[at] ?? 0
+  const leadingZero = bytes[from] === 0x30 && at - from > 1
+  if (at === from || leadingZero || next === 0x2e || (next | 0x20) === 0x65) throw unexpected(s, 'an integer')
+  const exact = Number.isSafeInteger(value) ? value : BigInt(bytes.toString('latin1', from, at))
+  if (exact > 0xffffffffffffffffn) throw tooLarge(s, 'a number over 18446744073709551615')
+  s.at = at
+  return exact
+}
+
 /** Reads an integer from 0 to 2^32-1. */
 export function readU32(s: Scanner): number {
   peek(s)
@@ -151,6 +208,7 @@ export function unexpected(s: Scanner, expected: string): HoldfastError {
 }
 
 const MAX_DEPTH = 64
+const SCRATCH = new Uint8Array(32)
 const LITERALS: readonly Buffer[] = [Buffer.from('true'), Buffer.from('false'), Buffer.from('null')]
 
 const HEX = new Uint8Array(256).fill(0x10)

@@ -108,7 +108,7 @@ export function decodeSnapshot(bytes: Uint8Array, place: string): Snapshot {
   }
 }
 
-const MAX_SNAPSHOT_BYTES = 64 * 1024 * 1024
+const MAX_SNAPSHOT_BYTES = 16 * 1024 * 1024
 
 const KNOWN = new Set([
   'time',
