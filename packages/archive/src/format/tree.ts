@@ -28,7 +28,7 @@ import { newNodeMemo, type NodeMemo, scanNode } from './scan-node.ts'
 import type { TreeNode } from './tree-node.ts'
 
 export { encodeNode } from './encode-node.ts'
-export type { ExtendedAttribute, NodeType, TreeNode } from './tree-node.ts'
+export type { NodeType, TreeNode } from './tree-node.ts'
 
 /** The longest tree written or read, enough for a directory with a million entries. */
 export const MAX_TREE_BYTES = 512 * 1024 * 1024
