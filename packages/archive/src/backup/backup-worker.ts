@@ -7,9 +7,9 @@ import { KERNEL_HEAP, openKernel } from '../kernel/kernel.ts'
 import { openIdSet } from '../repository/id-set.ts'
 import { openAccounts } from '../posix/accounts.ts'
 import type { BackupAnswer, BackupJob, BackupMessage, BackupWorkerData, FilesResult } from './backup-job.ts'
-import { createChunkReader, openToRead, READER_HEAP_BYTES, type ReadAt, readerOf } from './chunk-reader.ts'
-import { createFileReader } from './file-reader.ts'
-import { createPackSink } from './pack-sink.ts'
+import { ChunkReader, openToRead, READER_HEAP_BYTES, type ReadAt, readerOf } from './chunk-reader.ts'
+import { FileReader } from './file-reader.ts'
+import { PackSink } from './pack-sink.ts'
 import { tryPosix } from './try-posix.ts'
 
 const data = workerData as BackupWorkerData
@@ -26,9 +26,9 @@ const known = openIdSet(data.knownBlobs)
 const posix = tryPosix()
 const post = (message: BackupMessage, transfer?: readonly ArrayBuffer[]): void =>
   server.post(message, transfer)
-const sink = createPackSink(data, { primitives, sealer, post, charge })
-const chunks = createChunkReader({ kernel, primitives, known, sink, charge })
-const files = createFileReader({
+const sink = new PackSink(data, { primitives, sealer, post, charge })
+const chunks = new ChunkReader({ kernel, primitives, known, sink, charge })
+const files = new FileReader({
   chunks,
   known,
   rules: data.reading,

@@ -11,6 +11,7 @@ import {
   type SnapshotSummary,
   type StoredSnapshot,
 } from '../format/snapshot.ts'
+import { MAX_CHUNK_BYTES } from '../kernel/kernel.ts'
 import { openAccounts } from '../posix/accounts.ts'
 import type { ProgressSink } from '../progress.ts'
 import { type IdSet, idSetSegment, openIdSet } from '../repository/id-set.ts'
@@ -33,8 +34,9 @@ import { saveRoots } from './save-roots.ts'
 import { createSegmentChains } from './segment-chain.ts'
 import { createNodeMaker } from './stat-node.ts'
 import { createTally, type EntryCounts, type TallyTotals } from './tally.ts'
-import { createTreeSaver } from './tree-saver.ts'
+import { TreeSaver } from './tree-saver.ts'
 import { tryPosix } from './try-posix.ts'
+import { openUploadSlots, type UploadSlots, uploadSlots } from './upload-slots.ts'
 
 /** Bytes that come from a program instead of a file: standard input, a database dump. */
 export interface StreamSource {
@@ -93,6 +95,9 @@ export interface BackupResult {
   readonly packedBytes: number
 }
 
+/** A sector: smaller chunks cost more in trees and indexes than they hold. */
+const MIN_FIXED_CHUNK_BYTES = 512
+
 const DEFAULT_RULES: ReadingRules = {
   ignoreCtime: false,
   ignoreInode: false,
@@ -114,30 +119,34 @@ export async function backup(
 ): Promise<BackupResult> {
   const started = Date.now()
   const timeNs = options.timeNs ?? BigInt(started) * 1_000_000n
-  const rules: ReadingRules = { ...DEFAULT_RULES, ...options.reading }
+  const rules = readingRules(options)
   const names = snapshotPaths(options)
   const parent = await findParent(repository, options, { paths: names, timeNs })
+  const selection = options.selection ?? openSelection({})
   const tally = createTally(report, options.totals ?? (() => undefined))
   const trees = knownBlobs(repository, 'tree')
   const run = startWorkers(repository, options, rules)
   const chains = run.chains(tally.bytes)
+  const selection = options.selection ?? openSelection({})
   const nodes = createNodeMaker(rules, { posix: tryPosix(), accounts: openAccounts() }, (path, message) =>
     tally.problem({ path, fatal: false, message }),
   )
-  const saver = createTreeSaver({
+  const saver = new TreeSaver({
     repository,
     pool: run.pool,
     chains,
     nodes,
     tally,
-    selection: options.selection ?? openSelection({}),
+    selection,
     knownTrees: trees,
     fixedChunkBytes: rules.fixedChunkBytes,
     signal: options.signal ?? new AbortController().signal,
   })
   try {
-    const tree = await saveRoots({ repository, saver, chains, nodes, tally, parent, rules, timeNs }, options)
-    refuseNothing(tally.counts, names)
+    const tree = await saveRoots(
+      { repository, saver, chains, nodes, tally, selection, parent, rules, timeNs },
+      options,
+    )
     const { counts, stages } = await run.flush()
     options.signal?.throwIfAborted()
     await run.index.flush()
@@ -164,6 +173,17 @@ export async function backup(
   }
 }
 
+function readingRules(options: BackupOptions): ReadingRules {
+  const rules: ReadingRules = { ...DEFAULT_RULES, ...options.reading }
+  const { fixedChunkBytes: fixed } = rules
+  if (fixed === 0 || (Number.isInteger(fixed) && fixed >= MIN_FIXED_CHUNK_BYTES && fixed <= MAX_CHUNK_BYTES))
+    return rules
+  throw new HoldfastError(
+    'InvalidInput',
+    `chunks of ${fixed} bytes were asked for; they may have ${MIN_FIXED_CHUNK_BYTES} to ${MAX_CHUNK_BYTES}`,
+  )
+}
+
 /** Absolute paths under which the snapshot lists its targets, as restic does, so that parents are found. */
 function snapshotPaths(options: BackupOptions): readonly string[] {
   const files = [...(options.paths ?? []), ...(options.images ?? [])].map((path) => resolve(path))
@@ -178,7 +198,9 @@ async function findParent(
   options: BackupOptions,
   wish: { readonly paths: readonly string[]; readonly timeNs: bigint },
 ): Promise<StoredSnapshot | undefined> {
-  if (options.parent === 'none' || options.streams?.length === 1) return undefined
+  // streams are read whole whatever was stored before, so a parent would only look related
+  const onlyStreams = (options.paths ?? []).length === 0 && (options.images ?? []).length === 0
+  if (options.parent === 'none' || onlyStreams) return undefined
   if (options.parent !== undefined) return await findSnapshot(repository, options.parent)
   const { snapshots } = await loadSnapshots(repository)
   const timed = snapshots.map((snapshot) => ({ snapshot, timeNs: parseGoTime(snapshot.time) }))
@@ -216,6 +238,7 @@ interface BackupRun {
 function startWorkers(repository: Repository, options: BackupOptions, rules: ReadingRules): BackupRun {
   const { store } = repository
   const known = knownBlobs(repository, 'data')
+  const uploads = openUploadSlots(uploadSlots(Math.max(2, store.connections)))
   const index = openIndexWriter(repository)
   const storing = new Set<Promise<void>>()
   let chains: ReturnType<typeof createSegmentChains> | undefined
@@ -241,11 +264,12 @@ function startWorkers(repository: Repository, options: BackupOptions, rules: Rea
     }
     packedBytes += message.kind === 'stored' ? message.bytes : message.length
     if (message.kind === 'stored') track(index.add(message.entry, message.blobs))
-    else track(upload(store, message).then(async () => await index.add(message.entry, message.blobs)))
+    else
+      track(upload(store, message, uploads).then(async () => await index.add(message.entry, message.blobs)))
   }
   const pool: BackupRun['pool'] = new WorkerPool<BackupJob, BackupAnswer>({
     entry: workerEntry(import.meta.url, 'backup-worker'),
-    workerData: workerDataFor(repository, options, { rules, known }),
+    workerData: workerDataFor(repository, options, { rules, known, uploads }),
     onMessage: (message) => onMessage(message as BackupMessage),
     // packs on their way to a slow store hold the workers back, or memory would fill with them
     admit: async () => {
@@ -258,7 +282,7 @@ function startWorkers(repository: Repository, options: BackupOptions, rules: Rea
     pool,
     index,
     packedBytes: () => packedBytes,
-    chains: (onBytes) => (chains ??= createSegmentChains(pool, onBytes)),
+    chains: (onBytes) => (chains ??= createSegmentChains(pool, { onBytes, signal: options.signal })),
     async flush() {
       const numbers = Array.from({ length: pool.size }, (_, i) => i)
       const results = await Promise.all(
@@ -270,9 +294,9 @@ function startWorkers(repository: Repository, options: BackupOptions, rules: Rea
     async salvage() {
       // once the lock is lost, another process may already have removed packs that no index names
       if (options.dryRun === true || isHoldfastError(options.signal?.reason, 'LockLost')) return
-      await settle(0)
-        .then(async () => await index.flush())
-        .catch(() => undefined)
+      // one pack that could not be stored is no reason to forget those that were
+      while (storing.size > 0) await Promise.race(storing)
+      await index.flush().catch(() => undefined)
     },
   }
 }
@@ -280,8 +304,13 @@ function startWorkers(repository: Repository, options: BackupOptions, rules: Rea
 async function upload(
   store: Repository['store'],
   message: Extract<BackupMessage, { kind: 'upload' }>,
+  slots: UploadSlots,
 ): Promise<void> {
-  await store.save({ type: 'pack', id: message.id }, new Uint8Array(message.memory, 0, message.length))
+  try {
+    await store.save({ type: 'pack', id: message.id }, new Uint8Array(message.memory, 0, message.length))
+  } finally {
+    slots.leave()
+  }
 }
 
 function addRoom(known: IdSet, pool: WorkerPool<BackupJob, BackupAnswer>): void {
@@ -294,7 +323,7 @@ function addRoom(known: IdSet, pool: WorkerPool<BackupJob, BackupAnswer>): void 
 function workerDataFor(
   repository: Repository,
   options: BackupOptions,
-  shared: { readonly rules: ReadingRules; readonly known: IdSet },
+  shared: { readonly rules: ReadingRules; readonly known: IdSet; readonly uploads: UploadSlots },
 ): BackupWorkerData {
   const { config, masterKey, compressionLevel, store, primitives } = repository
   return {
@@ -308,6 +337,7 @@ function workerDataFor(
     localDirectory: store.localDirectory,
     dryRun: options.dryRun === true,
     knownBlobs: shared.known.segments,
+    uploadSlots: shared.uploads.memory,
     reading: shared.rules,
   }
 }
@@ -317,20 +347,6 @@ function sumUp<T extends SavedCounts | Readonly<Record<string, number>>>(parts: 
   for (const part of parts)
     for (const [key, value] of Object.entries(part)) sum[key] = (sum[key] ?? 0) + (value as number)
   return sum as T
-}
-
-/** An empty snapshot would look like a success. Unreadable targets have been reported one by one. */
-function refuseNothing(counts: EntryCounts, paths: readonly string[]): void {
-  const { bytes: _bytes, errors: _errors, ...entries } = counts
-  const stored = Object.values(entries).reduce((sum, count) => sum + count, 0)
-  if (stored > 0) return
-  throw new HoldfastError(
-    'SourceUnreadable',
-    `none of ${paths.join(', ')} could be read; no snapshot was made`,
-    {
-      guidance: 'Check that the paths exist and may be read.',
-    },
-  )
 }
 
 function summarize(

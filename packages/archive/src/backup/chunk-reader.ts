@@ -17,23 +17,14 @@ export const SEGMENT_BYTES = 8 * 1024 * 1024
 
 const READ_BYTES = 1024 * 1024
 
+/** Shorter runs of zeros are not worth a look of their own. */
+const LEAST_ZEROS = 64 * 1024
+
 /** Input memory a reader needs: a segment whose last chunk may be as long as chunks get. */
 export const READER_HEAP_BYTES = SEGMENT_BYTES + MAX_CHUNK_BYTES + READ_BYTES
 
 /** Fills `memory` from `at` with up to `length` bytes found at `offset` of the source; 0 at its end. */
 export type ReadAt = (at: number, length: number, offset: number) => number
-
-/** Cuts bytes in kernel memory into chunks, and passes those not yet in the repository on. */
-export interface ChunkReader {
-  readonly memory: Buffer
-  /** Chunks of memory[KERNEL_HEAP, KERNEL_HEAP + length), which is a whole file. */
-  storeWhole(length: number, fixedChunkBytes: number): readonly Hex[]
-  /** Chunks from a boundary on. `onExtent` is told where the next segment begins before the hashing starts. */
-  storeSegment(
-    source: { readonly offset: number; readonly fixedChunkBytes: number; readonly read: ReadAt },
-    onExtent: (nextOffset: number, eof: boolean) => void,
-  ): SegmentResult
-}
 
 export interface ChunkReaderParts {
   readonly kernel: Kernel
@@ -43,99 +34,143 @@ export interface ChunkReaderParts {
   readonly charge: (stage: string, since: number) => void
 }
 
-export function createChunkReader(parts: ChunkReaderParts): ChunkReader {
-  const { kernel, primitives, known, sink, charge } = parts
-  const { memory } = kernel
-  const id = Buffer.alloc(32)
-  const zeros = Buffer.alloc(MIN_CHUNK_BYTES)
-  const zeroIds = new Map<number, Hex>()
+/** A source from a chunk boundary on. */
+export interface SegmentSource {
+  readonly offset: number
+  readonly fixedChunkBytes: number
+  readonly read: ReadAt
+}
 
-  const hash = (bytes: Buffer): Hex => {
-    const since = performance.now()
-    primitives.sha256(bytes, id)
-    charge('hash', since)
-    return id.toString('hex')
+interface Extent {
+  readonly lengths: readonly number[]
+  /** Bytes up to the end of the last chunk. */
+  readonly length: number
+  readonly eof: boolean
+}
+
+/** Cuts bytes in kernel memory into chunks, and passes those not yet in the repository on. One per thread. */
+export class ChunkReader {
+  readonly memory: Buffer
+  readonly #parts: ChunkReaderParts
+  readonly #id = Buffer.alloc(32)
+  readonly #zeros = Buffer.alloc(MIN_CHUNK_BYTES)
+  readonly #zeroIds = new Map<number, Hex>()
+
+  constructor(parts: ChunkReaderParts) {
+    this.#parts = parts
+    this.memory = parts.kernel.memory
   }
-  /** Runs of zeros are common in images of disks; comparing is many times cheaper than hashing. */
-  const zeroId = (bytes: Buffer): Hex | undefined => {
-    if (bytes[0] !== 0 || bytes.length > MIN_CHUNK_BYTES || bytes.length < 65536) return undefined
-    if (bytes.compare(zeros, 0, bytes.length) !== 0) return undefined
-    const found = zeroIds.get(bytes.length)
-    if (found === undefined) zeroIds.set(bytes.length, hash(bytes))
-    return found
+
+  /** Stores memory[KERNEL_HEAP, KERNEL_HEAP + length), which is a whole file; the ids of its chunks. */
+  storeWhole(length: number, fixedChunkBytes: number): readonly Hex[] {
+    const content: Hex[] = []
+    const end = KERNEL_HEAP + length
+    for (let start = KERNEL_HEAP; start < end; ) {
+      const rest = end - start
+      const divisible = rest > (fixedChunkBytes || MIN_CHUNK_BYTES)
+      const cut = divisible ? this.#cut(start, end, { fixedChunkBytes, seen: 0 }) : 0
+      content.push(this.#storeChunk(start, cut || rest))
+      start += cut || rest
+    }
+    return content
   }
-  const storeChunk = (start: number, length: number): Hex => {
-    const bytes = memory.subarray(start, start + length)
-    const zero = zeroId(bytes)
-    if (zero !== undefined) return zero
-    const hex = hash(bytes)
-    if (known.add(id)) {
+
+  /** Stores the chunks that begin within a segment. `onExtent` is told where the next one begins before the hashing starts. */
+  storeSegment(source: SegmentSource, onExtent: (nextOffset: number, eof: boolean) => void): SegmentResult {
+    const { lengths, length, eof } = this.#readSegment(source)
+    onExtent(source.offset + length, eof)
+    let at = KERNEL_HEAP
+    const content = lengths.map((chunk) => {
+      const hex = this.#storeChunk(at, chunk)
+      at += chunk
+      return hex
+    })
+    return { content, length }
+  }
+
+  #readSegment({ offset, fixedChunkBytes, read }: SegmentSource): Extent {
+    const lengths: number[] = []
+    let have = 0
+    let start = 0
+    while (start < SEGMENT_BYTES) {
       const since = performance.now()
-      sink.save('data', hex, bytes)
-      charge('seal', since)
+      const seen = have - start
+      const room = Math.min(READ_BYTES, READER_HEAP_BYTES - have)
+      const count = read(KERNEL_HEAP + have, room, offset + have)
+      this.#parts.charge('read', since)
+      if (count === 0) {
+        if (have > start) lengths.push(have - start)
+        return { lengths, length: have, eof: true }
+      }
+      have += count
+      start += this.#cutAll(lengths, { start, have, seen, fixedChunkBytes })
+    }
+    return { lengths, length: start, eof: false }
+  }
+
+  /** Appends the chunks that end in what was read, as far as the segment goes; their bytes. */
+  #cutAll(
+    lengths: number[],
+    read: {
+      readonly start: number
+      readonly have: number
+      readonly seen: number
+      readonly fixedChunkBytes: number
+    },
+  ): number {
+    let { start, seen } = read
+    while (start < SEGMENT_BYTES) {
+      const chunk = { fixedChunkBytes: read.fixedChunkBytes, seen }
+      const length = this.#cut(KERNEL_HEAP + start, KERNEL_HEAP + read.have, chunk)
+      if (length === 0) break
+      lengths.push(length)
+      start += length
+      seen = 0
+    }
+    return start - read.start
+  }
+
+  #cut(
+    start: number,
+    end: number,
+    chunk: { readonly fixedChunkBytes: number; readonly seen: number },
+  ): number {
+    const { fixedChunkBytes, seen } = chunk
+    if (fixedChunkBytes > 0) return end - start >= fixedChunkBytes ? fixedChunkBytes : 0
+    const since = performance.now()
+    const length = this.#parts.kernel.nextCut(start, end, seen)
+    this.#parts.charge('chunk', since)
+    return length
+  }
+
+  #storeChunk(start: number, length: number): Hex {
+    const bytes = this.memory.subarray(start, start + length)
+    const zero = this.#zeroId(bytes)
+    if (zero !== undefined) return zero
+    const hex = this.#hash(bytes)
+    if (this.#parts.known.add(this.#id)) {
+      const since = performance.now()
+      this.#parts.sink.save('data', hex, bytes)
+      this.#parts.charge('seal', since)
     }
     return hex
   }
-  const cut = (
-    start: number,
-    end: number,
-    chunk: { readonly fixed: number; readonly seen: number },
-  ): number => {
-    if (chunk.fixed > 0) return end - start >= chunk.fixed ? chunk.fixed : 0
-    const since = performance.now()
-    const length = kernel.nextCut(start, end, chunk.seen)
-    charge('chunk', since)
-    return length
+
+  /** Runs of zeros are common in images of disks; comparing is many times cheaper than hashing. */
+  #zeroId(bytes: Buffer): Hex | undefined {
+    if (bytes[0] !== 0 || bytes.length > MIN_CHUNK_BYTES || bytes.length < LEAST_ZEROS) return undefined
+    if (bytes.compare(this.#zeros, 0, bytes.length) !== 0) return undefined
+    const found = this.#zeroIds.get(bytes.length)
+    // the first one is stored like any other chunk
+    if (found === undefined) this.#zeroIds.set(bytes.length, this.#hash(bytes))
+    return found
   }
-  return {
-    memory,
-    storeWhole(length, fixed) {
-      const content: Hex[] = []
-      const end = KERNEL_HEAP + length
-      for (let start = KERNEL_HEAP; start < end; ) {
-        const rest = end - start
-        const size = (rest > (fixed || MIN_CHUNK_BYTES) ? cut(start, end, { fixed, seen: 0 }) : 0) || rest
-        content.push(storeChunk(start, size))
-        start += size
-      }
-      return content
-    },
-    storeSegment({ offset, fixedChunkBytes: fixed, read }, onExtent) {
-      const lengths: number[] = []
-      let have = 0
-      let start = 0
-      let seen = 0
-      let eof = false
-      while (start < SEGMENT_BYTES) {
-        const since = performance.now()
-        const count = read(KERNEL_HEAP + have, Math.min(READ_BYTES, READER_HEAP_BYTES - have), offset + have)
-        charge('read', since)
-        if (count === 0) {
-          eof = true
-          if (have > start) lengths.push(have - start)
-          start = have
-          break
-        }
-        have += count
-        for (;;) {
-          const length = cut(KERNEL_HEAP + start, KERNEL_HEAP + have, { fixed, seen })
-          if (length === 0) break
-          lengths.push(length)
-          start += length
-          seen = 0
-          if (start >= SEGMENT_BYTES) break
-        }
-        seen = have - start
-      }
-      onExtent(offset + start, eof)
-      let at = KERNEL_HEAP
-      const content = lengths.map((length) => {
-        const hex = storeChunk(at, length)
-        at += length
-        return hex
-      })
-      return { content, length: start }
-    },
+
+  #hash(bytes: Buffer): Hex {
+    const since = performance.now()
+    this.#parts.primitives.sha256(bytes, this.#id)
+    this.#parts.charge('hash', since)
+    return this.#id.toString('hex')
   }
 }
 

@@ -1,4 +1,5 @@
 import { type BigIntStats, closeSync, fstatSync, lstatSync, readSync } from 'node:fs'
+import { isHoldfastError } from '@holdfast/contract'
 import type { Hex } from '../format/ids.ts'
 import { decodeTree, encodeNode, type TreeNode } from '../format/tree.ts'
 import { KERNEL_HEAP } from '../kernel/kernel.ts'
@@ -19,7 +20,7 @@ import {
 } from './backup-job.ts'
 import { type ChunkReader, LARGE_FILE_BYTES, openToRead } from './chunk-reader.ts'
 import { isUnchanged } from './is-unchanged.ts'
-import { createNodeMaker, fsPath } from './stat-node.ts'
+import { createNodeMaker, fsPath, type NodeMaker } from './stat-node.ts'
 
 export interface FileReaderParts {
   readonly chunks: ChunkReader
@@ -30,121 +31,167 @@ export interface FileReaderParts {
   readonly charge: (stage: string, since: number) => void
 }
 
-export interface FileReader {
-  /** Stores the entries of one directory; what fails is told per entry and never ends the rest. */
-  read(job: Extract<BackupJob, { kind: 'files' }>): FilesResult
-}
-
 interface Entry {
   readonly node: string | null
   readonly code: number
   readonly size: number
 }
 
+const SKIPPED: Entry = { node: null, code: ENTRY_SKIPPED, size: 0 }
+
+/** An entry and what is known of it before it is looked at. */
+interface Candidate {
+  readonly name: string
+  readonly path: string
+  /** `f` where the directory says it is a regular file. */
+  readonly kind: string
+  /** Its node in the parent snapshot. */
+  readonly before: TreeNode | undefined
+}
+
 /** Files whose stat is compared again after reading; smaller ones are read in one call. */
 const RECHECK_BYTES = 64 * 1024
 
-export function createFileReader(parts: FileReaderParts): FileReader {
-  const { chunks, known, rules, charge } = parts
-  let problems: EntryProblem[] = []
-  const note = (path: string, message: string): void => void problems.push({ path, fatal: false, message })
-  const nodes = createNodeMaker(rules, parts, note)
-  const id = Buffer.alloc(32)
-  const isStored = (hex: Hex): boolean => {
-    id.write(hex, 'hex')
-    return known.has(id)
-  }
-  const skipped: Entry = { node: null, code: ENTRY_SKIPPED, size: 0 }
+/** Stores the entries of directories that are not directories themselves. One per thread. */
+export class FileReader {
+  readonly #parts: FileReaderParts
+  readonly #nodes: NodeMaker
+  readonly #id = Buffer.alloc(32)
+  #problems: EntryProblem[] = []
 
-  const readRegular = (name: string, path: string, before: TreeNode | undefined): Entry => {
+  constructor(parts: FileReaderParts) {
+    this.#parts = parts
+    this.#nodes = createNodeMaker(parts.rules, parts, (path, message) => this.#note(path, message))
+  }
+
+  /** Stores the entries of one directory; what fails is told per entry and never ends the rest. */
+  read({ directory, names, kinds, parentTree }: Extract<BackupJob, { kind: 'files' }>): FilesResult {
+    this.#problems = []
+    const parent = this.#readParent(directory, parentTree)
+    const entries = new Float64Array(names.length * 3)
+    const prefix = directory === '/' ? '/' : `${directory}/`
+    const encoded = createNodeBuffer(names.length)
+    for (const [i, name] of names.entries()) {
+      const path = prefix + name
+      const { node, code, size } = this.#tryEntry({
+        name,
+        path,
+        kind: kinds.charAt(i),
+        before: parent?.get(name),
+      })
+      entries.set([encoded.add(node), code, size], i * 3)
+    }
+    return { nodes: encoded.take(), entries, problems: this.#problems }
+  }
+
+  #tryEntry(candidate: Candidate): Entry {
+    try {
+      return this.#readEntry(candidate)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).errno === undefined) throw error
+      this.#problems.push({ path: candidate.path, fatal: true, message: (error as Error).message })
+      return SKIPPED
+    }
+  }
+
+  #readEntry(candidate: Candidate): Entry {
+    const { name, path, kind, before } = candidate
+    // without a parent to compare with, opening tells as much as lstat would
+    if (kind === 'f' && before === undefined) return this.#readRegular(candidate)
+    const since = performance.now()
+    const stat = lstatSync(fsPath(path), { bigint: true })
+    this.#parts.charge('stat', since)
+    if (!stat.isFile()) return this.#describeOther(name, path, stat)
+    if (before === undefined || !isUnchanged(before, stat, this.#parts.rules))
+      return this.#readRegular(candidate)
+    if (before.content?.every((id) => this.#isStored(id)) === true) return this.#keep(path, before, stat)
+    this.#note(path, 'parts of it are missing from the repository; it is stored again')
+    return this.#readRegular(candidate)
+  }
+
+  #readRegular({ name, path, before }: Candidate): Entry {
+    const { charge, rules } = this.#parts
     const since = performance.now()
     const fd = openToRead(path)
     try {
       const stat = fstatSync(fd, { bigint: true })
       charge('open', since)
-      if (!stat.isFile()) return readOther(name, path, stat)
-      if (Number(stat.size) > rules.maxFileBytes) return skipped
+      if (!stat.isFile()) return this.#describeOther(name, path, stat)
+      const size = Number(stat.size)
+      if (size > rules.maxFileBytes) return SKIPPED
       const code = before === undefined ? ENTRY_NEW : ENTRY_MODIFIED
-      if (stat.size > LARGE_FILE_BYTES)
-        return { node: null, code: ENTRY_LARGE + code, size: Number(stat.size) }
-      return readSmall(name, path, { fd, stat, code })
+      const node = size > LARGE_FILE_BYTES ? undefined : this.#storeSmall({ name, path, fd, stat })
+      if (node === undefined) return { node: null, code: ENTRY_LARGE + code, size }
+      return { node: encodeNode(node), code, size: node.size }
     } finally {
       closeSync(fd)
     }
   }
-  const readSmall = (
-    name: string,
-    path: string,
-    file: { readonly fd: number; readonly stat: BigIntStats; readonly code: number },
-  ): Entry => {
-    const { fd, stat, code } = file
+
+  /** Undefined when it has grown too large to be read at once. */
+  #storeSmall(file: {
+    readonly name: string
+    readonly path: string
+    readonly fd: number
+    readonly stat: BigIntStats
+  }): TreeNode | undefined {
+    const { name, path, fd, stat } = file
+    const { charge, chunks, rules } = this.#parts
     const since = performance.now()
     const length = readToEnd(fd, chunks.memory, Number(stat.size))
     charge('read', since)
-    if (length === undefined) return { node: null, code: ENTRY_LARGE + code, size: Number(stat.size) }
-    if (changedMeanwhile(fd, stat, length)) note(path, 'changed while it was read; what was read is stored')
+    if (length === undefined) return undefined
+    if (changedMeanwhile(fd, stat, length))
+      this.#note(path, 'changed while it was read; what was read is stored')
     const content = chunks.storeWhole(length, rules.fixedChunkBytes)
     const described = performance.now()
-    const node = encodeNode({ ...nodes.fromStat(name, path, stat, fd), size: length, content })
+    const node = { ...this.#nodes.fromStat(name, path, stat, fd), size: length, content }
     charge('describe', described)
-    return { node, code, size: length }
+    return node
   }
-  const readOther = (name: string, path: string, stat: BigIntStats): Entry => {
+
+  #describeOther(name: string, path: string, stat: BigIntStats): Entry {
     // a socket is made anew by its server; storing its name would restore something that looks alive
-    if (stat.isSocket()) return skipped
-    return { node: encodeNode(nodes.fromStat(name, path, stat)), code: ENTRY_OTHER, size: 0 }
+    if (stat.isSocket()) return SKIPPED
+    return { node: encodeNode(this.#nodes.fromStat(name, path, stat)), code: ENTRY_OTHER, size: 0 }
   }
-  const readEntry = (
-    name: string,
-    path: string,
-    entry: { readonly kind: string; readonly before: TreeNode | undefined },
-  ): Entry => {
-    const { kind, before } = entry
-    if (kind === 'f' && before === undefined) return readRegular(name, path, before)
+
+  /** The node of an unchanged file. */
+  #keep(path: string, before: TreeNode, stat: BigIntStats): Entry {
+    const { accounts, charge, rules } = this.#parts
     const since = performance.now()
-    const stat = lstatSync(fsPath(path), { bigint: true })
-    charge('stat', since)
-    if (!stat.isFile()) return readOther(name, path, stat)
-    if (before === undefined || !isUnchanged(before, stat, rules)) return readRegular(name, path, before)
-    if (!before.content?.every(isStored)) {
-      note(path, 'parts of it are missing from the repository; it is stored again')
-      return readRegular(name, path, before)
-    }
-    const described = performance.now()
     // the inode change time covers every attribute, so with it compared the old node is the new one
-    const same =
-      !rules.ignoreCtime &&
-      !rules.ignoreInode &&
-      !rules.withAtime &&
-      !rules.omitDeviceIds &&
-      before.deviceId === stat.dev
-    const fresh = same
-      ? { ...before, user: parts.accounts.userName(before.uid), group: parts.accounts.groupName(before.gid) }
-      : { ...nodes.fromStat(name, path, stat), content: before.content }
-    const node = encodeNode(fresh)
-    charge('describe', described)
-    return { node, code: ENTRY_UNCHANGED, size: before.size }
+    const comparesAll = !rules.ignoreCtime && !rules.ignoreInode && !rules.withAtime && !rules.omitDeviceIds
+    const node =
+      comparesAll && before.deviceId === stat.dev
+        ? { ...before, user: accounts.userName(before.uid), group: accounts.groupName(before.gid) }
+        : { ...this.#nodes.fromStat(before.name, path, stat), content: before.content }
+    const encoded = encodeNode(node)
+    charge('describe', since)
+    return { node: encoded, code: ENTRY_UNCHANGED, size: before.size }
   }
-  return {
-    read({ directory, names, kinds, parentTree }) {
-      problems = []
-      const parent = readParent(directory, parentTree, note)
-      const entries = new Float64Array(names.length * 3)
-      const prefix = directory === '/' ? '/' : `${directory}/`
-      const encoded = createNodeBuffer(names.length)
-      for (const [i, name] of names.entries()) {
-        const path = prefix + name
-        try {
-          const entry = readEntry(name, path, { kind: kinds.charAt(i), before: parent?.get(name) })
-          entries.set([encoded.add(entry.node), entry.code, entry.size], i * 3)
-        } catch (error) {
-          if ((error as NodeJS.ErrnoException).errno === undefined) throw error
-          problems.push({ path, fatal: true, message: (error as Error).message })
-          entries[i * 3 + 1] = ENTRY_SKIPPED
-        }
-      }
-      return { nodes: encoded.take(), entries, problems }
-    },
+
+  #isStored(id: Hex): boolean {
+    this.#id.write(id, 'hex')
+    return this.#parts.known.has(this.#id)
+  }
+
+  #note(path: string, message: string): void {
+    this.#problems.push({ path, fatal: false, message })
+  }
+
+  #readParent(directory: string, bytes: Uint8Array | undefined): Map<string, TreeNode> | undefined {
+    if (bytes === undefined) return undefined
+    try {
+      return new Map(decodeTree(bytes, `parent tree of ${directory}`).map((node) => [node.name, node]))
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error
+      this.#note(
+        directory,
+        `its tree in the parent snapshot is unreadable, so all of it is read again: ${error.message}`,
+      )
+      return undefined
+    }
   }
 }
 
@@ -173,24 +220,6 @@ function createNodeBuffer(count: number): NodeBuffer {
       return length
     },
     take: () => new Uint8Array(bytes.buffer, 0, size),
-  }
-}
-
-function readParent(
-  directory: string,
-  bytes: Uint8Array | undefined,
-  note: (path: string, message: string) => void,
-): Map<string, TreeNode> | undefined {
-  if (bytes === undefined) return undefined
-  try {
-    const nodes = decodeTree(bytes, `parent tree of ${directory}`).filter((node) => node.type === 'file')
-    return new Map(nodes.map((node) => [node.name, node]))
-  } catch (error) {
-    note(
-      directory,
-      `its tree in the parent snapshot is unreadable, so all of it is read again: ${(error as Error).message}`,
-    )
-    return undefined
   }
 }
 

@@ -1,4 +1,9 @@
-import { createPackBuilder, createVerifier, type PackBuilder } from '../engine/pack-builder.ts'
+import {
+  createPackBuilder,
+  createVerifier,
+  type FinishedPack,
+  type PackBuilder,
+} from '../engine/pack-builder.ts'
 import type { Primitives } from '../engine/primitives.ts'
 import type { Sealer } from '../engine/sealer.ts'
 import type { Hex } from '../format/ids.ts'
@@ -10,16 +15,6 @@ import type { BackupMessage, BackupWorkerData, SavedCounts } from './backup-job.
 /** Packs written to disk but not yet known to be durable, per worker. */
 const MAX_PENDING = 4
 
-/** One worker's way out: new blobs go into its own packs, finished packs to the store or the main thread. */
-export interface PackSink {
-  save(type: BlobType, id: Hex, plain: Uint8Array): void
-  /** Waits while too many packs are on their way to the disk. Throws what storing an earlier pack threw. */
-  settle(): Promise<void>
-  /** Finishes the open packs and waits until all are durable or handed over. */
-  flush(): Promise<void>
-  readonly counts: SavedCounts
-}
-
 export interface PackSinkParts {
   readonly primitives: Primitives
   readonly sealer: Sealer
@@ -27,17 +22,9 @@ export interface PackSinkParts {
   readonly charge: (stage: 'write', since: number) => void
 }
 
-export function createPackSink(data: BackupWorkerData, parts: PackSinkParts): PackSink {
-  const { primitives, sealer, post } = parts
-  const verify = data.verify ? createVerifier(primitives, sealer) : undefined
-  const builder = (type: BlobType, compress: boolean): PackBuilder =>
-    createPackBuilder({ type, primitives, sealer, compress, verify, packBytes: data.packBytes })
-  const compressData = data.version === 2 && data.compressionLevel > 0
-  // Two open packs, chosen at random, blur the order of chunk lengths that an observer of the store
-  // could otherwise match against known files.
-  const dataPacks = [builder('data', compressData), builder('data', compressData)] as const
-  const treePack = builder('tree', data.version === 2)
-  const counts: SavedCounts = {
+/** One worker's way out: new blobs go into its own packs, finished packs to the store or the main thread. */
+export class PackSink {
+  readonly counts: SavedCounts = {
     dataBlobs: 0,
     treeBlobs: 0,
     dataAdded: 0,
@@ -45,59 +32,85 @@ export function createPackSink(data: BackupWorkerData, parts: PackSinkParts): Pa
     treeAdded: 0,
     treeAddedPacked: 0,
   }
-  const pending = new Set<Promise<void>>()
-  let failure: unknown
+  readonly #data: BackupWorkerData
+  readonly #parts: PackSinkParts
+  readonly #dataPacks: readonly [PackBuilder, PackBuilder]
+  readonly #treePack: PackBuilder
+  readonly #pending = new Set<Promise<void>>()
+  #failure: unknown
 
-  const finish = (pack: PackBuilder): void => {
+  constructor(data: BackupWorkerData, parts: PackSinkParts) {
+    const { primitives, sealer } = parts
+    const verify = data.verify ? createVerifier(primitives, sealer) : undefined
+    const builder = (type: BlobType, compress: boolean): PackBuilder =>
+      createPackBuilder({ type, primitives, sealer, compress, verify, packBytes: data.packBytes })
+    const compressData = data.version === 2 && data.compressionLevel > 0
+    this.#data = data
+    this.#parts = parts
+    // Two open packs, chosen at random, blur the order of chunk lengths that an observer of the store
+    // could otherwise match against known files.
+    this.#dataPacks = [builder('data', compressData), builder('data', compressData)]
+    this.#treePack = builder('tree', data.version === 2)
+  }
+
+  /** Adds a new blob. Throws what storing an earlier pack threw. */
+  save(type: BlobType, id: Hex, plain: Uint8Array): void {
+    if (this.#failure !== undefined) throw this.#failure
+    const pack = type === 'tree' ? this.#treePack : this.#dataPacks[Math.random() < 0.5 ? 0 : 1]
+    if (!pack.accepts(plain.length)) this.#finish(pack)
+    count(this.counts, type, plain.length, pack.add(id, plain))
+  }
+
+  /** Waits while too many packs are on their way to the disk. Throws what storing an earlier pack threw. */
+  async settle(limit = MAX_PENDING): Promise<void> {
+    while (this.#pending.size > limit) await Promise.race(this.#pending)
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** Finishes the open packs and waits until all are durable or handed over. */
+  async flush(): Promise<void> {
+    const [first, second] = this.#dataPacks
+    if (first.accepts(second.size, second.count)) second.moveInto(first)
+    for (const pack of [first, second, this.#treePack]) this.#finish(pack)
+    await this.settle(0)
+  }
+
+  #finish(pack: PackBuilder): void {
     const finished = pack.finish()
-    if (finished === undefined || data.dryRun) return
-    const { id, bytes, blobs } = finished
-    const entry = indexEntry(id, blobs)
-    if (data.localDirectory === undefined) {
+    if (finished === undefined || this.#data.dryRun) return
+    if (this.#data.localDirectory === undefined) {
       pack.release()
-      const message = {
-        kind: 'upload',
-        id,
-        memory: bytes.buffer,
-        length: bytes.length,
-        entry,
-        blobs: blobs.length,
-      } as const
-      post(message, [bytes.buffer])
+      this.#handOver(finished)
       return
     }
+    const job = this.#writePack(this.#data.localDirectory, finished).catch((error: unknown) => {
+      this.#failure ??= error
+    })
+    this.#pending.add(job)
+    void job.finally(() => this.#pending.delete(job))
+  }
+
+  #handOver({ id, bytes, blobs }: FinishedPack): void {
+    const entry = indexEntry(id, blobs)
+    const pack = {
+      kind: 'upload',
+      id,
+      memory: bytes.buffer,
+      length: bytes.length,
+      entry,
+      blobs: blobs.length,
+    } as const
+    this.#parts.post(pack, [bytes.buffer])
+  }
+
+  /** Its bytes are in the page cache when this returns, so that the memory can be used again; durable when it resolves. */
+  async #writePack(directory: string, { id, bytes, blobs }: FinishedPack): Promise<void> {
     const since = performance.now()
-    const written = savePackSync(data.localDirectory, id, bytes)
     const size = bytes.length
-    parts.charge('write', since)
-    const job = written.commit().then(
-      () => post({ kind: 'stored', entry, blobs: blobs.length, bytes: size }),
-      (error: unknown) => {
-        failure ??= error
-      },
-    )
-    pending.add(job)
-    void job.finally(() => pending.delete(job))
-  }
-  const settle = async (limit: number): Promise<void> => {
-    while (pending.size > limit) await Promise.race(pending)
-    if (failure !== undefined) throw failure
-  }
-  return {
-    counts,
-    save(type, id, plain) {
-      if (failure !== undefined) throw failure
-      const pack = type === 'tree' ? treePack : dataPacks[Math.random() < 0.5 ? 0 : 1]
-      if (!pack.accepts(plain.length)) finish(pack)
-      count(counts, type, plain.length, pack.add(id, plain))
-    },
-    settle: async () => await settle(MAX_PENDING),
-    async flush() {
-      const [a, b] = dataPacks
-      if (a.accepts(b.size)) b.moveInto(a)
-      for (const pack of [a, b, treePack]) finish(pack)
-      await settle(0)
-    },
+    const written = savePackSync(directory, id, bytes)
+    this.#parts.charge('write', since)
+    await written.commit()
+    this.#parts.post({ kind: 'stored', entry: indexEntry(id, blobs), blobs: blobs.length, bytes: size })
   }
 }
 

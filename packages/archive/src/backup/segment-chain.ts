@@ -28,8 +28,9 @@ export interface SegmentChains {
 
 export function createSegmentChains(
   pool: WorkerPool<BackupJob, BackupAnswer>,
-  onBytes: (count: number) => void,
+  options: { readonly onBytes: (count: number) => void; readonly signal?: AbortSignal | undefined },
 ): SegmentChains {
+  const { onBytes, signal } = options
   const waiting = new Map<number, (message: Extract<BackupMessage, { kind: 'next' }>) => void>()
   let chains = 0
 
@@ -56,6 +57,7 @@ export function createSegmentChains(
       const chain = ++chains
       const parts: Promise<SegmentResult>[] = []
       for (let offset = 0, eof = false; !eof; ) {
+        signal?.throwIfAborted()
         const { result, ...extent } = await segment({ kind: 'segment', chain, path, offset, fixedChunkBytes })
         parts.push(result)
         onBytes(extent.offset - offset)
@@ -68,19 +70,15 @@ export function createSegmentChains(
     async storeStream(source, fixedChunkBytes) {
       const chain = ++chains
       const parts: Promise<SegmentResult>[] = []
-      const blocks = new BlockReader(source)
+      using blocks = new BlockReader(source, signal)
       for (let eof = false; !eof; ) {
         const { bytes, last } = await blocks.block()
         if (last && bytes.length === 0) break
-        const {
-          result,
-          offset,
-          eof: ended,
-        } = await segment({ kind: 'bytes', chain, bytes, last, fixedChunkBytes })
-        parts.push(result)
-        onBytes(offset)
-        blocks.consumed(offset)
-        eof = ended
+        const extent = await segment({ kind: 'bytes', chain, bytes, last, fixedChunkBytes })
+        parts.push(extent.result)
+        onBytes(extent.offset)
+        blocks.consumed(extent.offset)
+        eof = extent.eof
       }
       waiting.delete(chain)
       return await join(parts)
@@ -89,21 +87,27 @@ export function createSegmentChains(
 }
 
 /** Gathers a stream into blocks; bytes not consumed come again at the start of the next one. */
-class BlockReader {
+class BlockReader implements Disposable {
   readonly #source: AsyncIterator<Uint8Array>
+  readonly #signal: AbortSignal | undefined
+  #interrupt: (reason: unknown) => void = () => undefined
   #buffer = Buffer.allocUnsafe(STREAM_BLOCK_BYTES)
   #have = 0
   #rest: Uint8Array = new Uint8Array(0)
   #ended = false
 
-  constructor(source: AsyncIterable<Uint8Array>) {
+  constructor(source: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined) {
     this.#source = source[Symbol.asyncIterator]()
+    this.#signal = signal
+    signal?.addEventListener('abort', this.#onAbort)
   }
+
+  readonly #onAbort = (): void => this.#interrupt(this.#signal?.reason)
 
   async block(): Promise<{ readonly bytes: Buffer; readonly last: boolean }> {
     while (this.#have < STREAM_BLOCK_BYTES && !(this.#ended && this.#rest.length === 0)) {
       if (this.#rest.length === 0) {
-        const { value, done } = await this.#source.next()
+        const { value, done } = await this.#next()
         if (done === true) this.#ended = true
         else this.#rest = value
       }
@@ -113,6 +117,23 @@ class BlockReader {
       this.#rest = this.#rest.subarray(taken.length)
     }
     return { bytes: this.#buffer.subarray(0, this.#have), last: this.#ended && this.#rest.length === 0 }
+  }
+
+  /** The next piece, or the abort of a stream that may never say anything again. */
+  async #next(): Promise<IteratorResult<Uint8Array>> {
+    this.#signal?.throwIfAborted()
+    return await new Promise((resolve, reject) => {
+      this.#interrupt = reject
+      this.#source.next().then(resolve, reject)
+    })
+  }
+
+  /** Whoever feeds a stream that is given up before its end must learn of it, or it would wait for ever. */
+  [Symbol.dispose](): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#ended) return
+    // not awaited: a generator that is waiting for its own source answers only after that
+    this.#source.return?.().catch(() => undefined)
   }
 
   consumed(count: number): void {

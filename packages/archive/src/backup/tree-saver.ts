@@ -29,6 +29,9 @@ const NAMES_PER_JOB_WITH_PARENT = 512
 /** Large files read at the same time. */
 const LARGE_FILES_AT_ONCE = 2
 
+/** Large files that wait for their turn before the walk waits too, so that it does not remember a whole disk of them. */
+const LARGE_FILES_WAITING = 512
+
 export interface TreeSaverParts {
   readonly repository: Repository
   readonly pool: WorkerPool<BackupJob, BackupAnswer>
@@ -57,8 +60,8 @@ export interface Place {
   readonly path: string
   /** How messages and excludes call it: absolute. */
   readonly shown: string
-  /** Its tree in the parent snapshot. */
-  readonly before: Hex | undefined
+  /** What the parent snapshot has in its place. */
+  readonly before: TreeNode | undefined
 }
 
 /**
@@ -66,52 +69,171 @@ export interface Place {
  * results, so that the next directory is listed while the last is still being read; what it holds in
  * memory is the directories with work outstanding and those above them.
  */
-export interface TreeSaver {
-  directory(place: Place, stat: BigIntStats): Promise<PendingNodes>
-  /** An entry that is not a directory, or of a kind not known yet. */
-  entry(place: Place): Promise<PendingNodes>
+export class TreeSaver {
+  readonly #parts: TreeSaverParts
+  readonly #large = createGate(LARGE_FILES_AT_ONCE, LARGE_FILES_WAITING)
+  #failure: unknown
+
+  constructor(parts: TreeSaverParts) {
+    this.#parts = parts
+  }
+
+  async directory(place: Place, stat: BigIntStats): Promise<PendingNodes> {
+    this.#mayGoOn()
+    let entries: readonly DirectoryEntry[]
+    try {
+      entries = this.#parts.selection.select(place.shown, listDirectory(place.path))
+    } catch (error) {
+      return leftOut(this.#parts.tally, place, error)
+    }
+    const children = await this.#contents(place, entries, stat.dev)
+    return { names: [place.name], nodes: this.#watched(this.#finishDirectory(place, children, stat)) }
+  }
+
+  /** A directory found in one on `device`. */
+  async subdirectory(place: Place, device: bigint): Promise<PendingNodes> {
+    const { selection, nodes, tally } = this.#parts
+    try {
+      const stat = lstatSync(fsPath(place.path), { bigint: true })
+      if (!selection.oneFileSystem || stat.dev === device) return await this.directory(place, stat)
+      // a mount point is kept as the empty directory it is on this file system
+      const subtree = await this.#saveTree([])
+      const node = encode({ ...nodes.fromStat(place.name, place.path, stat), subtree })
+      tally.entry(`${place.shown}/`, directoryCode(place.before, node), 0)
+      return { names: [place.name], nodes: Promise.resolve([node]) }
+    } catch (error) {
+      return leftOut(tally, place, error)
+    }
+  }
+
+  /** An entry that is not a directory, or of a kind not known yet. `parentTree`: the tree it was in before. */
+  async entry(place: Place, parentTree: Uint8Array<ArrayBuffer> | undefined): Promise<PendingNodes> {
+    const slash = place.path.lastIndexOf('/')
+    const path = slash < 0 ? '.' : place.path.slice(0, slash) || '/'
+    const name = place.path.slice(slash + 1)
+    const shown = place.shown.slice(0, place.shown.lastIndexOf('/')) || '/'
+    const alone = { entries: [{ name, kind: '?' as const }], parentTree, last: false }
+    const { nodes } = await this.#handOut({ ...place, path, shown }, alone)
+    if (name === place.name) return { names: [name], nodes }
+    return { names: [place.name], nodes: this.#watched(nodes.then((found) => found.map(callIt(place.name)))) }
+  }
+
   /** Stores the tree of these nodes, sorted as trees are; its id. No two may have one name. */
-  tree(nodes: readonly PendingNodes[]): Promise<Hex>
-}
-
-export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
-  const { repository, pool, tally, selection, knownTrees, nodes } = parts
-  const large = createGate(LARGE_FILES_AT_ONCE)
-  let failure: unknown
-
-  /** Remembers the first failure, so that the walk stops, and keeps it from being an unhandled one. */
-  const watched = <T>(work: Promise<T>): Promise<T> => {
-    work.catch((error: unknown) => {
-      failure ??= error
-    })
-    return work
+  async tree(pending: readonly PendingNodes[]): Promise<Hex> {
+    const groups = await Promise.all(
+      pending.map(async ({ names, nodes }) => {
+        const found = await nodes
+        return names.map((name, i) => ({ name, node: found[i] ?? null }))
+      }),
+    )
+    return await this.#saveTree(inTreeOrder(groups.flat()))
   }
-  const mayGoOn = (): void => {
-    parts.signal.throwIfAborted()
-    if (failure !== undefined) throw failure
+
+  async #finishDirectory(
+    place: Place,
+    children: readonly PendingNodes[],
+    stat: BigIntStats,
+  ): Promise<readonly EncodedNode[]> {
+    const { tally, nodes } = this.#parts
+    const subtree = await this.tree(children)
+    const node = encode({ ...nodes.fromStat(place.name, place.path, stat), subtree })
+    tally.entry(`${place.shown}/`, directoryCode(place.before, node), 0)
+    return [node]
   }
-  const saveTree = async (encoded: readonly EncodedNode[]): Promise<Hex> => {
+
+  async #saveTree(encoded: readonly EncodedNode[]): Promise<Hex> {
     const json = joinTree(encoded)
     const id = sha256(json)
     const hex = id.toString('hex')
-    if (knownTrees.add(id)) await pool.run({ kind: 'tree', id: hex, json })
+    if (this.#parts.knownTrees.add(id)) await this.#parts.pool.run({ kind: 'tree', id: hex, json })
     return hex
   }
-  const tree = async (pending: readonly PendingNodes[]): Promise<Hex> => {
-    const groups = await Promise.all(pending.map(async ({ names, nodes }) => ({ names, nodes: await nodes })))
-    const named = groups.flatMap(({ names, nodes }) =>
-      names.map((name, i) => ({ name, node: nodes[i] ?? null })),
-    )
-    return await saveTree(inTreeOrder(named))
+
+  async #contents(place: Place, entries: readonly DirectoryEntry[], device: bigint): Promise<PendingNodes[]> {
+    const parentTree = await this.#parentTree(place)
+    const subdirectories = entries.filter((e) => e.kind === 'd')
+    const others = entries.filter((e) => e.kind !== 'd')
+    const perJob = parentTree === undefined ? NAMES_PER_JOB : NAMES_PER_JOB_WITH_PARENT
+    // before the jobs below take the tree's memory with them
+    const before = subdirectories.length > 0 ? nodesOf(parentTree, place) : undefined
+    const pending: PendingNodes[] = []
+    for (let i = 0; i < others.length; i += perJob) {
+      const last = i + perJob >= others.length
+      pending.push(await this.#handOut(place, { entries: others.slice(i, i + perJob), parentTree, last }))
+    }
+    for (const { name } of subdirectories) {
+      const path = joinPath(place.path, name)
+      const child = { name, path, shown: joinPath(place.shown, name), before: before?.get(name) }
+      pending.push(await this.subdirectory(child, device))
+    }
+    return pending
   }
-  const saveLarge = async (path: string, shown: string, code: number): Promise<EncodedNode | null> => {
-    await using _ = await large.enter()
+
+  async #parentTree(place: Place): Promise<Buffer<ArrayBuffer> | undefined> {
+    const before = place.before?.subtree ?? undefined
+    if (before === undefined) return undefined
+    try {
+      return await this.#parts.repository.loadBlob('tree', before)
+    } catch (error) {
+      if (!isHoldfastError(error)) throw error
+      const message = `its tree in the parent snapshot cannot be read, so all of it is read again: ${error.message}`
+      this.#parts.tally.problem({ path: place.shown, fatal: false, message })
+      return undefined
+    }
+  }
+
+  /** Gives entries of one directory to a worker; resolves when it has taken them. */
+  async #handOut(place: Place, batch: Batch): Promise<PendingNodes> {
+    await this.#large.room()
+    this.#mayGoOn()
+    this.#parts.tally.current(place.shown)
+    const { entries, parentTree, last } = batch
+    const names = entries.map((e) => e.name)
+    const kinds = entries.map((e) => e.kind).join('')
+    const job: BackupJob = { kind: 'files', directory: place.path, names, kinds, parentTree }
+    // the last job of a directory takes the tree with it, unless it shares memory with something else
+    const own = last && parentTree !== undefined && parentTree.length === parentTree.buffer.byteLength
+    const { result } = await this.#parts.pool.start(job, own ? [parentTree.buffer] : [])
+    const nodes = result.then(async (answer) => await this.#collect(place, names, answer as FilesResult))
+    return { names, nodes: this.#watched(nodes) }
+  }
+
+  /** Counts what a worker did, and sees to the large files it left. */
+  async #collect(
+    place: Place,
+    names: readonly string[],
+    answer: FilesResult,
+  ): Promise<(EncodedNode | null)[]> {
+    const { tally } = this.#parts
+    for (const problem of answer.problems) tally.problem(problem)
+    const found: (EncodedNode | null)[] = []
+    const larger: Promise<void>[] = []
+    let at = 0
+    for (const [i, name] of names.entries()) {
+      const [length = 0, code = ENTRY_NEW, size = 0] = answer.entries.subarray(i * 3, i * 3 + 3)
+      const entry = { path: joinPath(place.path, name), shown: joinPath(place.shown, name) }
+      found.push(length > 0 ? answer.nodes.subarray(at, at + length) : null)
+      at += length
+      if (code < ENTRY_LARGE) tally.entry(entry.shown, code, size)
+      else larger.push(this.#saveLarge(entry, code - ENTRY_LARGE).then((node) => void (found[i] = node)))
+    }
+    await Promise.all(larger)
+    return found
+  }
+
+  async #saveLarge(
+    file: { readonly path: string; readonly shown: string },
+    code: number,
+  ): Promise<EncodedNode | null> {
+    const { tally, chains, nodes, fixedChunkBytes } = this.#parts
+    const { path, shown } = file
+    await using _ = await this.#large.enter()
     tally.current(shown)
     try {
       const stat = lstatSync(fsPath(path), { bigint: true })
-      const stored = await parts.chains.storeFile(path, parts.fixedChunkBytes)
+      const { content, length } = await chains.storeFile(path, fixedChunkBytes)
       const after = lstatSync(fsPath(path), { bigint: true })
-      if (stored.length !== Number(stat.size) || after.mtimeNs !== stat.mtimeNs) {
+      if (length !== Number(stat.size) || after.mtimeNs !== stat.mtimeNs) {
         tally.problem({
           path: shown,
           fatal: false,
@@ -119,147 +241,49 @@ export function createTreeSaver(parts: TreeSaverParts): TreeSaver {
         })
       }
       const name = path.slice(path.lastIndexOf('/') + 1)
-      const node = encode({
-        ...nodes.fromStat(name, path, stat),
-        content: stored.content,
-        size: stored.length,
-      })
+      const node = encode({ ...nodes.fromStat(name, path, stat), content, size: length })
       tally.entry(shown, code, 0)
       return node
     } catch (error) {
-      return await leftOut(tally, { name: '', shown }, error).nodes.then(([node]) => node ?? null)
+      leftOut(tally, { name: '', shown }, error)
+      return null
     }
   }
-  const fileNodes = async (
-    place: Place,
-    names: readonly string[],
-    answer: FilesResult,
-  ): Promise<(EncodedNode | null)[]> => {
-    const { entries, problems } = answer
-    for (const problem of problems) tally.problem(problem)
-    const found: (EncodedNode | null)[] = []
-    const larger: Promise<void>[] = []
-    let at = 0
-    for (const [i, name] of names.entries()) {
-      const length = entries[i * 3] ?? 0
-      const code = entries[i * 3 + 1] ?? ENTRY_NEW
-      const shown = joinPath(place.shown, name)
-      found.push(length > 0 ? answer.nodes.subarray(at, at + length) : null)
-      at += length
-      if (code < ENTRY_LARGE) tally.entry(shown, code, entries[i * 3 + 2] ?? 0)
-      else
-        larger.push(
-          saveLarge(joinPath(place.path, name), shown, code - ENTRY_LARGE).then(
-            (node) => void (found[i] = node),
-          ),
-        )
-    }
-    await Promise.all(larger)
-    return found
+
+  /** Remembers the first failure, so that the walk stops, and keeps it from being an unhandled one. */
+  #watched<T>(work: Promise<T>): Promise<T> {
+    work.catch((error: unknown) => {
+      this.#failure ??= error
+    })
+    return work
   }
-  const files = async (
-    place: Place,
-    entries: readonly DirectoryEntry[],
-    parent: { readonly parentTree: Uint8Array<ArrayBuffer> | undefined; readonly last: boolean },
-  ): Promise<PendingNodes> => {
-    const { parentTree, last } = parent
-    mayGoOn()
-    tally.current(place.shown)
-    const names = entries.map((e) => e.name)
-    const kinds = entries.map((e) => e.kind).join('')
-    // the last job of a directory takes the tree with it, unless it shares memory with something else
-    const own = last && parentTree !== undefined && parentTree.length === parentTree.buffer.byteLength
-    const job: BackupJob = { kind: 'files', directory: place.path, names, kinds, parentTree }
-    const { result } = await pool.start(job, own ? [parentTree.buffer] : [])
-    return {
-      names,
-      nodes: watched(result.then(async (answer) => await fileNodes(place, names, answer as FilesResult))),
-    }
+
+  #mayGoOn(): void {
+    this.#parts.signal.throwIfAborted()
+    if (this.#failure !== undefined) throw this.#failure
   }
-  const parentOf = async (place: Place): Promise<Buffer<ArrayBuffer> | undefined> => {
-    if (place.before === undefined) return undefined
-    try {
-      return await repository.loadBlob('tree', place.before)
-    } catch (error) {
-      const message = `its tree in the parent snapshot cannot be read, so all of it is read again: ${(error as Error).message}`
-      tally.problem({ path: place.shown, fatal: false, message })
-      return undefined
-    }
-  }
-  const subdirectory = async (place: Place, device: bigint): Promise<PendingNodes> => {
-    try {
-      const stat = lstatSync(fsPath(place.path), { bigint: true })
-      if (!selection.oneFileSystem || stat.dev === device) return await saver.directory(place, stat)
-      // a mount point is kept as the empty directory it is on this file system
-      const node = encode({ ...nodes.fromStat(place.name, place.path, stat), subtree: await saveTree([]) })
-      return { names: [place.name], nodes: Promise.resolve([node]) }
-    } catch (error) {
-      return leftOut(tally, place, error)
-    }
-  }
-  const contents = async (
-    place: Place,
-    entries: readonly DirectoryEntry[],
-    device: bigint,
-  ): Promise<PendingNodes[]> => {
-    const parentTree = await parentOf(place)
-    const subdirectories = entries.filter((e) => e.kind === 'd')
-    const others = entries.filter((e) => e.kind !== 'd')
-    const perJob = parentTree === undefined ? NAMES_PER_JOB : NAMES_PER_JOB_WITH_PARENT
-    const before = subdirectories.length > 0 ? subtreesOf(parentTree, place) : undefined
-    const pending: PendingNodes[] = []
-    for (let i = 0; i < others.length; i += perJob) {
-      const last = i + perJob >= others.length
-      pending.push(await files(place, others.slice(i, i + perJob), { parentTree, last }))
-    }
-    for (const { name } of subdirectories) {
-      const child = {
-        name,
-        path: joinPath(place.path, name),
-        shown: joinPath(place.shown, name),
-        before: before?.get(name),
-      }
-      pending.push(await subdirectory(child, device))
-    }
-    return pending
-  }
-  const saver: TreeSaver = {
-    tree,
-    async entry(place) {
-      const slash = place.path.lastIndexOf('/')
-      const directory = slash < 0 ? '.' : place.path.slice(0, slash) || '/'
-      const name = place.path.slice(slash + 1)
-      const above = place.shown.slice(0, place.shown.lastIndexOf('/')) || '/'
-      const { nodes } = await files({ ...place, path: directory, shown: above }, [{ name, kind: '?' }], {
-        parentTree: undefined,
-        last: true,
-      })
-      return { names: [place.name], nodes }
-    },
-    async directory(place, stat) {
-      mayGoOn()
-      let entries: readonly DirectoryEntry[]
-      try {
-        entries = selection.select(place.shown, listDirectory(place.path))
-      } catch (error) {
-        return leftOut(tally, place, error)
-      }
-      const children = await contents(place, entries, stat.dev)
-      const finish = async (): Promise<readonly EncodedNode[]> => {
-        const subtree = await tree(children)
-        tally.entry(`${place.shown}/`, compareSubtrees(place.before, subtree), 0)
-        return [encode({ ...nodes.fromStat(place.name, place.path, stat), subtree })]
-      }
-      return { names: [place.name], nodes: watched(finish()) }
-    },
-  }
-  return saver
 }
 
-/** How a directory compares with the parent snapshot, as an ENTRY_ code: by its tree, whatever its own attributes. */
-export function compareSubtrees(before: Hex | undefined, now: Hex): number {
+interface Batch {
+  readonly entries: readonly DirectoryEntry[]
+  readonly parentTree: Uint8Array<ArrayBuffer> | undefined
+  /** No other batch needs the parent tree. */
+  readonly last: boolean
+}
+
+/** How a directory compares with the parent snapshot, as an ENTRY_ code: as in restic, every attribute counts. */
+export function directoryCode(before: TreeNode | undefined, node: EncodedNode): number {
   if (before === undefined) return ENTRY_NEW
-  return before === now ? ENTRY_UNCHANGED : ENTRY_MODIFIED
+  return Buffer.compare(encode(before), node) === 0 ? ENTRY_UNCHANGED : ENTRY_MODIFIED
+}
+
+/** Renames a node: the second of two targets with the same name is stored under another one. */
+function callIt(name: string): (node: EncodedNode | null) => EncodedNode | null {
+  return (encoded) => {
+    if (encoded === null) return null
+    const [node] = decodeTree(joinTree([encoded]), name)
+    return node === undefined ? null : encode({ ...node, name })
+  }
 }
 
 export function encode(node: TreeNode): EncodedNode {
@@ -268,7 +292,8 @@ export function encode(node: TreeNode): EncodedNode {
 
 /** An entry the file system would not give: told, counted, and left out. Any other error is thrown on. */
 function leftOut(tally: Tally, place: Pick<Place, 'name' | 'shown'>, error: unknown): PendingNodes {
-  if ((error as NodeJS.ErrnoException).errno === undefined) throw error
+  const isSystemError = (error as NodeJS.ErrnoException).errno !== undefined
+  if (!isSystemError && !isHoldfastError(error, 'SourceUnreadable')) throw error
   tally.problem({ path: place.shown, fatal: true, message: (error as Error).message })
   return { names: [place.name], nodes: Promise.resolve([null]) }
 }
@@ -304,22 +329,32 @@ function inTreeOrder(named: { readonly name: string; readonly node: EncodedNode 
 }
 
 /** A parent tree that does not decode counts as none: the workers, who read it too, tell about it. */
-function subtreesOf(tree: Uint8Array | undefined, place: Place): Map<string, Hex> | undefined {
+function nodesOf(tree: Uint8Array | undefined, place: Place): Map<string, TreeNode> | undefined {
   if (tree === undefined) return undefined
   try {
-    const nodes = decodeTree(tree, `parent tree of ${place.shown}`)
-    return new Map(nodes.flatMap(({ name, subtree }) => (subtree === null ? [] : [[name, subtree] as const])))
+    return new Map(decodeTree(tree, `parent tree of ${place.shown}`).map((node) => [node.name, node]))
   } catch (error) {
     if (isHoldfastError(error)) return undefined
     throw error
   }
 }
 
-/** Lets `limit` callers in at a time; leaving is by disposal. */
-function createGate(limit: number): { enter(): Promise<AsyncDisposable> } {
+interface Gate {
+  /** Leaving is by disposal. */
+  enter(): Promise<AsyncDisposable>
+  /** Resolves when the queue is not full. */
+  room(): Promise<void>
+}
+
+/** Lets `limit` callers in at a time. Whoever makes more callers asks for room first. */
+function createGate(limit: number, longestQueue: number): Gate {
   let inside = 0
   const queue: (() => void)[] = []
+  const forRoom: (() => void)[] = []
   return {
+    async room() {
+      while (queue.length >= longestQueue) await new Promise<void>((resolve) => forRoom.push(resolve))
+    },
     async enter() {
       if (inside >= limit) await new Promise<void>((resolve) => queue.push(resolve))
       else inside++
@@ -329,6 +364,7 @@ function createGate(limit: number): { enter(): Promise<AsyncDisposable> } {
           const next = queue.shift()
           if (next === undefined) inside--
           else next()
+          for (const wake of forRoom.splice(0)) wake()
           await Promise.resolve()
         },
       }

@@ -35,8 +35,8 @@ export interface PackBuilder {
   readonly count: number
   /** Bytes of sealed blobs so far. */
   readonly size: number
-  /** False when the pack must be finished before a blob of this plain length is added. */
-  accepts(plainLength: number): boolean
+  /** False when the pack must be finished before blobs of this plain length in all (one, unless said) are added. */
+  accepts(plainLength: number, blobs?: number): boolean
   /** Compresses if that helps, seals, verifies; the sealed length. `id` must be the SHA-256 of `plain`. */
   add(id: Hex, plain: Uint8Array): number
   /** Adds a blob sealed with the same key before, as it is. */
@@ -76,9 +76,9 @@ export function createPackBuilder(options: PackBuilderOptions): PackBuilder {
     get size() {
       return size
     },
-    accepts: (plainLength) =>
-      blobs.length === 0 ||
-      (size + plainLength + SEAL_OVERHEAD <= packBytes && blobs.length < MAX_PACK_BLOBS),
+    accepts: (plainLength, more = 1) =>
+      blobs.length + more <= MAX_PACK_BLOBS &&
+      (blobs.length === 0 || size + plainLength + SEAL_OVERHEAD <= packBytes),
     add(id, plain) {
       const target = room(plain.length).subarray(size)
       // one byte less than the plain text: a frame that saves nothing is not worth decoding later

@@ -1,4 +1,5 @@
 import { HoldfastError } from '@holdfast/contract'
+import { SEAL_OVERHEAD } from '../engine/sealer.ts'
 import type { Hex } from '../format/ids.ts'
 import { type IndexPack, type ScannedBlob, scanIndexFile } from '../format/index-file.ts'
 import type { BlobType, PackedBlob } from '../format/pack-header.ts'
@@ -65,111 +66,148 @@ interface Table {
  * repository of 10 TB has some 10 million of them and an object each would not fit in memory.
  */
 export function createBlobIndex(expectedBlobs = 1024): BlobIndexBuilder {
-  const table = emptyTable(Math.max(1024, expectedBlobs))
-  const copies = new Map<number, number[]>()
-  let extraCopies = 0
-  const packIds: Hex[] = []
-  const packNumbers = new Map<Hex, number>()
-  const indexFiles: Hex[] = []
-  let byPack: { starts: Uint32Array; entries: Uint32Array } | undefined
-  const key = Buffer.alloc(ID_BYTES)
+  return new BlobTable(Math.max(1024, expectedBlobs))
+}
 
-  const location = (entry: number): BlobLocation => ({
-    packId: packIds[at(table.packs, entry) & PACK_MASK] ?? '',
-    offset: at(table.offsets, entry),
-    length: at(table.lengths, entry),
-    uncompressedLength: at(table.plains, entry),
-  })
-  const entriesOf = (type: BlobType, id: Hex): readonly number[] => {
-    key.write(id, 'hex')
-    const entry = lookUp(table, key, type === 'tree')
-    if (entry < 0) return []
-    return [entry, ...(copies.get(entry) ?? [])]
+class BlobTable implements BlobIndexBuilder {
+  readonly indexFiles: Hex[] = []
+  readonly #table: Table
+  /** Entries beyond the first of a blob, by that first one. */
+  readonly #copies = new Map<number, number[]>()
+  readonly #packIds: Hex[] = []
+  readonly #packNumbers = new Map<Hex, number>()
+  readonly #key = Buffer.alloc(ID_BYTES)
+  #extraCopies = 0
+  #byPack: { readonly starts: Uint32Array; readonly entries: Uint32Array } | undefined
+
+  constructor(capacity: number) {
+    this.#table = emptyTable(capacity)
   }
-  const typeOf = (entry: number): BlobType => (at(table.packs, entry) >= TREE_BIT ? 'tree' : 'data')
-  const packedBlob = (entry: number): PackedBlob => ({
-    type: typeOf(entry),
-    id: idAt(table, entry),
-    offset: at(table.offsets, entry),
-    length: at(table.lengths, entry),
-    uncompressedLength: at(table.plains, entry),
-  })
-  const addBlob = (packNumber: number, blob: Omit<PackedBlob, 'id'> | ScannedBlob): void => {
-    const first = lookUp(table, key, blob.type === 'tree')
-    const known = first < 0 ? [] : [first, ...(copies.get(first) ?? [])]
-    const again = known.some(
-      (e) => (at(table.packs, e) & PACK_MASK) === packNumber && at(table.offsets, e) === blob.offset,
-    )
-    if (again) return
-    const entry = append(table, key, blob, packNumber)
+
+  get size(): number {
+    return this.#table.count - this.#extraCopies
+  }
+
+  has(type: BlobType, id: Hex): boolean {
+    return this.#firstEntry(type, id) >= 0
+  }
+
+  find(type: BlobType, id: Hex): readonly BlobLocation[] {
+    const first = this.#firstEntry(type, id)
+    if (first < 0) return []
+    return [first, ...(this.#copies.get(first) ?? [])].map((entry) => this.#location(entry))
+  }
+
+  plainLength(type: BlobType, id: Hex): number | undefined {
+    const entry = this.#firstEntry(type, id)
+    if (entry < 0) return undefined
+    return at(this.#table.plains, entry) || at(this.#table.lengths, entry) - SEAL_OVERHEAD
+  }
+
+  packs(): IterableIterator<Hex> {
+    return this.#packIds.values()
+  }
+
+  hasPack(packId: Hex): boolean {
+    return this.#packNumbers.has(packId)
+  }
+
+  packBlobs(packId: Hex): readonly PackedBlob[] {
+    const number = this.#packNumbers.get(packId)
+    if (number === undefined) return []
+    this.#byPack ??= groupByPack(this.#table, this.#packIds.length)
+    const { starts, entries } = this.#byPack
+    const own = [...entries.subarray(at(starts, number), at(starts, number + 1))]
+    return own.map((entry) => this.#packedBlob(entry)).sort((a, b) => a.offset - b.offset)
+  }
+
+  each(visit: (type: BlobType, id: Hex, location: BlobLocation) => void): void {
+    for (let entry = 0; entry < this.#table.count; entry++) {
+      visit(this.#type(entry), idAt(this.#table, entry), this.#location(entry))
+    }
+  }
+
+  eachId(type: BlobType, visit: (id: Uint8Array) => void): void {
+    const { ids, count } = this.#table
+    for (let entry = 0; entry < count; entry++) {
+      if (this.#type(entry) === type) visit(ids.subarray(entry * ID_BYTES, entry * ID_BYTES + ID_BYTES))
+    }
+  }
+
+  addPack(pack: IndexPack): void {
+    const number = this.#packNumber(pack.id)
+    for (const blob of pack.blobs) {
+      this.#key.write(blob.id, 'hex')
+      this.#add(number, blob)
+    }
+  }
+
+  addIndexFile(id: Hex): void {
+    this.indexFiles.push(id)
+  }
+
+  readIndexFile(id: Hex, json: Uint8Array): void {
+    let number = 0
+    scanIndexFile(json, `index/${id}`, {
+      pack: (bytes) => {
+        number = this.#packNumber(Buffer.from(bytes).toString('hex'))
+      },
+      blob: (blob) => {
+        this.#key.set(blob.id)
+        this.#add(number, blob)
+      },
+      // superseded files are read as well: a blob known twice does no harm, one missed would
+      supersedes: () => undefined,
+    })
+    this.addIndexFile(id)
+  }
+
+  #firstEntry(type: BlobType, id: Hex): number {
+    this.#key.write(id, 'hex')
+    return lookUp(this.#table, this.#key, type === 'tree')
+  }
+
+  /** Adds the blob whose id is in the key. */
+  #add(packNumber: number, blob: Omit<PackedBlob, 'id'> | ScannedBlob): void {
+    const table = this.#table
+    const first = lookUp(table, this.#key, blob.type === 'tree')
+    const copies = this.#copies.get(first) ?? []
+    const known = first < 0 ? [] : [first, ...copies]
+    const isHere = (e: number): boolean =>
+      (at(table.packs, e) & PACK_MASK) === packNumber && at(table.offsets, e) === blob.offset
+    if (known.some(isHere)) return
+    const entry = append(table, this.#key, { ...blob, packNumber })
     if (first < 0) return insertSlot(table, entry)
-    copies.set(first, [...(copies.get(first) ?? []), entry])
-    extraCopies++
+    this.#copies.set(first, [...copies, entry])
+    this.#extraCopies++
   }
-  const packNumber = (id: Hex): number => {
-    byPack = undefined
-    const known = packNumbers.get(id)
+
+  #packNumber(id: Hex): number {
+    this.#byPack = undefined
+    const known = this.#packNumbers.get(id)
     if (known !== undefined) return known
-    const number = packIds.push(id) - 1
-    packNumbers.set(id, number)
+    const number = this.#packIds.push(id) - 1
+    this.#packNumbers.set(id, number)
     return number
   }
-  return {
-    get size() {
-      return table.count - extraCopies
-    },
-    indexFiles,
-    has(type, id) {
-      key.write(id, 'hex')
-      return lookUp(table, key, type === 'tree') >= 0
-    },
-    find: (type, id) => entriesOf(type, id).map(location),
-    plainLength(type, id) {
-      key.write(id, 'hex')
-      const entry = lookUp(table, key, type === 'tree')
-      return entry < 0 ? undefined : at(table.plains, entry) || at(table.lengths, entry) - 32
-    },
-    packs: () => packIds.values(),
-    hasPack: (packId) => packNumbers.has(packId),
-    packBlobs(packId) {
-      const number = packNumbers.get(packId)
-      if (number === undefined) return []
-      byPack ??= groupByPack(table, packIds.length)
-      const entries = [...byPack.entries.subarray(at(byPack.starts, number), at(byPack.starts, number + 1))]
-      return entries.map(packedBlob).sort((a, b) => a.offset - b.offset)
-    },
-    each(visit) {
-      for (let entry = 0; entry < table.count; entry++)
-        visit(typeOf(entry), idAt(table, entry), location(entry))
-    },
-    eachId(type, visit) {
-      const wanted = type === 'tree'
-      for (let entry = 0; entry < table.count; entry++) {
-        if (at(table.packs, entry) >= TREE_BIT !== wanted) continue
-        visit(table.ids.subarray(entry * ID_BYTES, entry * ID_BYTES + ID_BYTES))
-      }
-    },
-    addPack(pack) {
-      const number = packNumber(pack.id)
-      for (const blob of pack.blobs) {
-        key.write(blob.id, 'hex')
-        addBlob(number, blob)
-      }
-    },
-    addIndexFile: (id) => void indexFiles.push(id),
-    readIndexFile(id, json) {
-      let number = 0
-      scanIndexFile(json, `index/${id}`, {
-        pack: (bytes) => void (number = packNumber(Buffer.from(bytes).toString('hex'))),
-        blob(blob) {
-          key.set(blob.id)
-          addBlob(number, blob)
-        },
-        // superseded files are read as well: a blob known twice does no harm, one missed would
-        supersedes: () => undefined,
-      })
-      indexFiles.push(id)
-    },
+
+  #type(entry: number): BlobType {
+    return at(this.#table.packs, entry) >= TREE_BIT ? 'tree' : 'data'
+  }
+
+  #location(entry: number): BlobLocation {
+    const { packs, offsets, lengths, plains } = this.#table
+    return {
+      packId: this.#packIds[at(packs, entry) & PACK_MASK] ?? '',
+      offset: at(offsets, entry),
+      length: at(lengths, entry),
+      uncompressedLength: at(plains, entry),
+    }
+  }
+
+  #packedBlob(entry: number): PackedBlob {
+    const { packId: _packId, ...extent } = this.#location(entry)
+    return { type: this.#type(entry), id: idAt(this.#table, entry), ...extent }
   }
 }
 
@@ -200,11 +238,19 @@ function sameId(ids: Buffer, start: number, id: Buffer): boolean {
   return true
 }
 
-function append(table: Table, id: Buffer, blob: Omit<PackedBlob, 'id'>, packNumber: number): number {
+interface NewEntry {
+  readonly type: BlobType
+  readonly packNumber: number
+  readonly offset: number
+  readonly length: number
+  readonly uncompressedLength: number
+}
+
+function append(table: Table, id: Buffer, blob: NewEntry): number {
   if (table.count === table.packs.length) grow(table)
   const entry = table.count++
   id.copy(table.ids, entry * ID_BYTES)
-  table.packs[entry] = packNumber + (blob.type === 'tree' ? TREE_BIT : 0)
+  table.packs[entry] = blob.packNumber + (blob.type === 'tree' ? TREE_BIT : 0)
   table.offsets[entry] = blob.offset
   table.lengths[entry] = blob.length
   table.plains[entry] = blob.uncompressedLength
