@@ -49,7 +49,7 @@ export function applyMetadata(
   if (metadata.removeOthers)
     attempt(problems, 'xattr', rights, () => removeOtherXattrs(posix, fd, metadata.xattrs))
   for (const { name, value } of metadata.xattrs) {
-    attempt(problems, 'xattr', rights, () => posix.fsetXattr(fd, name, value), name)
+    attempt(problems, 'xattr', rights, () => named(name, () => posix.fsetXattr(fd, name, value)))
   }
   // a setuid bit given to the wrong owner would be a hole of our making
   const mode = owned ? metadata.mode : metadata.mode & 0o1777
@@ -69,7 +69,7 @@ export function applyEntryMetadata(
   const problems: MetadataProblem[] = []
   attempt(problems, 'owner', rights, () => posix.fchownat(dirFd, name, metadata.uid, metadata.gid))
   for (const xattr of metadata.xattrs) {
-    attempt(problems, 'xattr', rights, () => posix.setXattrAt(dirFd, name, xattr), xattr.name)
+    attempt(problems, 'xattr', rights, () => named(xattr.name, () => posix.setXattrAt(dirFd, name, xattr)))
   }
   if (!entry.symlink) attempt(problems, 'mode', rights, () => posix.fchmodat(dirFd, name, metadata.mode))
   attempt(problems, 'time', rights, () => posix.utimensat(dirFd, name, metadata.atimeNs, metadata.mtimeNs))
@@ -103,6 +103,16 @@ function removeOtherXattrs(posix: Posix, fd: number, wanted: readonly Xattr[]): 
   }
 }
 
+/** The system's message does not say which attribute it was. */
+function named(name: string, set: () => void): void {
+  try {
+    set()
+  } catch (error) {
+    if (error instanceof Error) error.message = `${name}: ${error.message}`
+    throw error
+  }
+}
+
 const WITHOUT_RIGHTS = new Set(['EPERM', 'EACCES', 'EINVAL'])
 const WITHOUT_SUPPORT = new Set(['EPERM', 'EACCES', 'ENOTSUP', 'ENODATA'])
 
@@ -111,7 +121,6 @@ function attempt(
   what: MetadataProblem['what'],
   rights: Rights,
   set: () => void,
-  detail = '',
 ): boolean {
   try {
     set()
@@ -120,8 +129,7 @@ function attempt(
     const code = (error as NodeJS.ErrnoException).code ?? ''
     const lenient =
       what === 'xattr' ? WITHOUT_SUPPORT.has(code) : rights.uid !== 0 && WITHOUT_RIGHTS.has(code)
-    const text = error instanceof Error ? error.message : String(error)
-    problems.push({ what, lenient, message: detail === '' ? text : `${detail}: ${text}` })
+    problems.push({ what, lenient, message: error instanceof Error ? error.message : String(error) })
     return false
   }
 }

@@ -4,10 +4,11 @@ import { nameToBytes } from '../format/byte-name.ts'
 import { applyMetadata } from './apply-metadata.ts'
 import { metadataFor, needsOthersRemoved } from './build-jobs.ts'
 import { closeDescriptor } from './close-descriptor.ts'
+import { openForMetadata } from './open-for-metadata.ts'
 import type { PlannedFile } from './restore-batch.ts'
 import type { RestoreRun } from './restore-run.ts'
 
-const { O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
+const { O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } = constants
 
 /** Makes ready what blobs will be written into. Idempotent; a failure is reported and marks the file. */
 export function prepareFile(run: RestoreRun, file: PlannedFile): void {
@@ -72,7 +73,7 @@ function settle(run: RestoreRun, file: PlannedFile): void {
   const dirFd = run.target.fd(file.directory)
   const name = nameToBytes(file.writeName)
   const resize = file.prepared && file.bytes !== file.node.size
-  const fd = run.posix.openat(dirFd, name, (resize ? O_WRONLY : O_RDONLY) | O_NONBLOCK)
+  const fd = openForMetadata(run.posix, dirFd, name, resize ? O_WRONLY : O_RDONLY)
   try {
     if ((run.posix.fstat(fd).mode & constants.S_IFMT) !== constants.S_IFREG) {
       throw new HoldfastError('TargetUnwritable', 'it was exchanged for something else while being written')

@@ -13,6 +13,7 @@ import { metadataFor } from './build-jobs.ts'
 import { closeDescriptor } from './close-descriptor.ts'
 import { decideFile } from './decide-node.ts'
 import { failFile } from './finish-file.ts'
+import { openForMetadata } from './open-for-metadata.ts'
 import { hasRoom, type LinkAnchor, type PlannedFile, type RestoreBatch } from './restore-batch.ts'
 import type { RestoreRun } from './restore-run.ts'
 import { existingOf, type TargetDirectory } from './target-tree.ts'
@@ -189,7 +190,7 @@ function refreshMetadata(run: RestoreRun, { directory, path, node }: Entry, stat
     (status.mode & 0o7777) === metadata.mode &&
     status.mtimeNs === metadata.mtimeNs
   if (same && metadata.xattrs.length === 0 && posix.listXattrsAt(dirFd, name).length === 0) return
-  const fd = posix.openat(dirFd, name, constants.O_RDONLY | constants.O_NONBLOCK)
+  const fd = openForMetadata(posix, dirFd, name, constants.O_RDONLY)
   try {
     run.tally.metadata(path, applyMetadata(posix, fd, metadata, settings.rights))
   } finally {

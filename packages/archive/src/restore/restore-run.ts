@@ -4,6 +4,7 @@ import { WorkerPool, workerEntry } from '../engine/worker-pool.ts'
 import type { Posix } from '../posix/posix.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { RestoreJob, RestoreJobResult, RestoreWorkerData } from './restore-job.ts'
+import { emptyScan } from './build-jobs.ts'
 import type { RestoreSettings } from './restore-settings.ts'
 import type { LinkAnchor } from './restore-batch.ts'
 import type { Tally } from './tally.ts'
@@ -77,9 +78,21 @@ export class RestoreRun implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool?.close()
+    await this.#closePool()
     this.#writer?.close()
     this.target.close()
+  }
+
+  /**
+   * A thread stopped while it still loads its native module takes the whole process down, so each one
+   * answers a question first.
+   */
+  async #closePool(): Promise<void> {
+    const pool = this.#pool
+    if (pool === undefined) return
+    const workers = Array.from({ length: pool.size }, (_, worker) => pool.run(emptyScan(), [], worker))
+    await Promise.allSettled(workers)
+    await pool.close()
   }
 
   #startPool(): WorkerPool<RestoreJob, RestoreJobResult> {
