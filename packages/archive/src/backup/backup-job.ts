@@ -14,6 +14,8 @@ export interface BackupWorkerData {
   readonly localDirectory: string | undefined
   readonly dryRun: boolean
   readonly knownBlobs: readonly SharedArrayBuffer[]
+  /** See upload-slots. */
+  readonly uploadSlots: SharedArrayBuffer
   readonly reading: ReadingRules
 }
 

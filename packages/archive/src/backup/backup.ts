@@ -127,7 +127,6 @@ export async function backup(
   const trees = knownBlobs(repository, 'tree')
   const run = startWorkers(repository, options, rules)
   const chains = run.chains(tally.bytes)
-  const selection = options.selection ?? openSelection({})
   const nodes = createNodeMaker(rules, { posix: tryPosix(), accounts: openAccounts() }, (path, message) =>
     tally.problem({ path, fatal: false, message }),
   )

@@ -104,7 +104,8 @@ export class FileReader {
     if (!stat.isFile()) return this.#describeOther(name, path, stat)
     if (before === undefined || !isUnchanged(before, stat, this.#parts.rules))
       return this.#readRegular(candidate)
-    if (before.content?.every((id) => this.#isStored(id)) === true) return this.#keep(path, before, stat)
+    const isStored = before.content?.every((id) => this.#isStored(id)) ?? before.size === 0
+    if (isStored) return this.#keep(path, before, stat)
     this.#note(path, 'parts of it are missing from the repository; it is stored again')
     return this.#readRegular(candidate)
   }

@@ -11,6 +11,7 @@ import type { BlobType } from '../format/pack-header.ts'
 import { indexEntry } from '../repository/index-writer.ts'
 import { savePackSync } from '../stores/filesystem-write.ts'
 import type { BackupMessage, BackupWorkerData, SavedCounts } from './backup-job.ts'
+import { openUploadSlots, type UploadSlots } from './upload-slots.ts'
 
 /** Packs written to disk but not yet known to be durable, per worker. */
 const MAX_PENDING = 4
@@ -36,6 +37,7 @@ export class PackSink {
   readonly #parts: PackSinkParts
   readonly #dataPacks: readonly [PackBuilder, PackBuilder]
   readonly #treePack: PackBuilder
+  readonly #slots: UploadSlots
   readonly #pending = new Set<Promise<void>>()
   #failure: unknown
 
@@ -46,6 +48,7 @@ export class PackSink {
       createPackBuilder({ type, primitives, sealer, compress, verify, packBytes: data.packBytes })
     const compressData = data.version === 2 && data.compressionLevel > 0
     this.#data = data
+    this.#slots = openUploadSlots(data.uploadSlots)
     this.#parts = parts
     // Two open packs, chosen at random, blur the order of chunk lengths that an observer of the store
     // could otherwise match against known files.
@@ -91,6 +94,7 @@ export class PackSink {
   }
 
   #handOver({ id, bytes, blobs }: FinishedPack): void {
+    this.#slots.enter()
     const entry = indexEntry(id, blobs)
     const pack = {
       kind: 'upload',
