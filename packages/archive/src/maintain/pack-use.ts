@@ -17,6 +17,10 @@ export interface PackUses {
   readonly duplicate: BlobTotals
 }
 
+/** What a header spends on a blob that is stored plain, and on one that is compressed. */
+const plainEntryBytes = 37
+const compressedEntryBytes = 41
+
 /** Bytes at the end of a pack with these blobs: the sealed header and its length. */
 export function packTailBytes(blobs: readonly PackedBlob[]): number {
   return packHeaderLength(blobs) + SEAL_OVERHEAD + 4
@@ -60,6 +64,7 @@ interface Tally {
   usedBytes: number
   unusedBlobs: number
   unusedBytes: number
+  headerBytes: number
   duplicates: number
   type: PackUse['type'] | undefined
   uncompressed: boolean
@@ -80,12 +85,10 @@ function counter(): Counter {
 /** Per blob number how often it is stored, at most 255; 0 for unused blobs. */
 function countCopies(numbers: BlobNumbers, used: BitSet): Uint8Array {
   const copies = new Uint8Array(numbers.count)
-  for (const position of numbers.packs.keys()) {
-    for (const blob of numbers.blobs(position)) {
-      const number = numbers.of(blob.type, blob.id)
-      if (used.has(number)) {
-        copies[number] = Math.min(255, (copies[number] ?? 0) + 1)
-      }
+  for (let number = 0; number < numbers.count; number += 1) {
+    const first = numbers.first(number)
+    if (used.has(first)) {
+      copies[first] = Math.min(255, (copies[first] ?? 0) + 1)
     }
   }
   return copies
@@ -96,39 +99,46 @@ function tallyOne(
   position: number,
   state: { readonly copies: Uint8Array; readonly totals: Totals },
 ): Tally {
-  const blobs = numbers.blobs(position)
   const tally: Tally = {
     usedBlobs: 0,
-    usedBytes: packTailBytes(blobs),
+    usedBytes: 0,
     unusedBlobs: 0,
     unusedBytes: 0,
+    headerBytes: packTailBytes([]),
     duplicates: 0,
     type: undefined,
     uncompressed: false,
     plainTree: false,
   }
-  for (const blob of blobs) {
-    const count = state.copies[numbers.of(blob.type, blob.id)] ?? 0
-    noteKind(tally, blob)
+  const end = numbers.start(position + 1)
+  for (let number = numbers.start(position); number < end; number += 1) {
+    const count = state.copies[numbers.first(number)] ?? 0
+    const length = numbers.length(number)
+    noteKind(tally, numbers, number)
     if (count === single) {
-      take(tally, blob)
-      add(state.totals.used, blob, 1)
+      tally.usedBlobs += 1
+      tally.usedBytes += length
+      add(state.totals.used, length, 1)
       continue
     }
     tally.unusedBlobs += 1
-    tally.unusedBytes += blob.length
+    tally.unusedBytes += length
     tally.duplicates += count > single ? 1 : 0
-    add(count > single ? state.totals.duplicate : state.totals.unused, blob, 1)
+    add(count > single ? state.totals.duplicate : state.totals.unused, length, 1)
   }
   return tally
 }
 
-function noteKind(tally: Tally, blob: PackedBlob): void {
-  tally.type = tally.type === undefined || tally.type === blob.type ? blob.type : 'mixed'
-  if (blob.uncompressedLength === 0) {
-    tally.uncompressed = true
-    tally.plainTree ||= blob.type === 'tree' && blob.length - SEAL_OVERHEAD >= worthCompressing
+function noteKind(tally: Tally, numbers: BlobNumbers, number: number): void {
+  const type = numbers.isTree(number) ? 'tree' : 'data'
+  tally.type = tally.type === undefined || tally.type === type ? type : 'mixed'
+  if (numbers.isCompressed(number)) {
+    tally.headerBytes += compressedEntryBytes
+    return
   }
+  tally.headerBytes += plainEntryBytes
+  tally.uncompressed = true
+  tally.plainTree ||= type === 'tree' && numbers.length(number) - SEAL_OVERHEAD >= worthCompressing
 }
 
 function electCopies(
@@ -142,37 +152,35 @@ function electCopies(
   },
 ): void {
   const { used, copies, totals, tally } = state
-  for (const blob of numbers.blobs(position)) {
-    const number = numbers.of(blob.type, blob.id)
-    const count = copies[number] ?? single
-    if (!used.has(number) || count === single) {
+  const end = numbers.start(position + 1)
+  for (let number = numbers.start(position); number < end; number += 1) {
+    const first = numbers.first(number)
+    const count = copies[first] ?? single
+    if (!used.has(first) || count === single) {
       continue
     }
     if (tally.usedBlobs === 0 && tally.duplicates !== tally.unusedBlobs && count !== lastCopy) {
-      copies[number] = count - 1 === single ? lastCopy : count - 1
+      copies[first] = count - 1 === single ? lastCopy : count - 1
       continue
     }
-    copies[number] = single
-    take(tally, blob)
+    const length = numbers.length(number)
+    copies[first] = single
+    tally.usedBlobs += 1
+    tally.usedBytes += length
     tally.unusedBlobs -= 1
-    tally.unusedBytes -= blob.length
-    add(totals.used, blob, 1)
-    add(totals.duplicate, blob, -1)
+    tally.unusedBytes -= length
+    add(totals.used, length, 1)
+    add(totals.duplicate, length, -1)
   }
 }
 
-function take(tally: Tally, blob: PackedBlob): void {
-  tally.usedBlobs += 1
-  tally.usedBytes += blob.length
-}
-
-function add(total: Counter, blob: PackedBlob, sign: 1 | -1): void {
+function add(total: Counter, bytes: number, sign: 1 | -1): void {
   total.blobs += sign
-  total.bytes += sign * blob.length
+  total.bytes += sign * bytes
 }
 
 function packUse(id: string, tally: Tally): PackUse {
-  const { usedBlobs, usedBytes, unusedBlobs, unusedBytes, uncompressed, plainTree } = tally
+  const { usedBlobs, usedBytes, unusedBlobs, unusedBytes, headerBytes, uncompressed, plainTree } = tally
   return {
     id,
     type: tally.type ?? 'data',
@@ -180,6 +188,7 @@ function packUse(id: string, tally: Tally): PackUse {
     usedBytes,
     unusedBlobs,
     unusedBytes,
+    headerBytes,
     uncompressed,
     plainTree,
   }

@@ -12,6 +12,7 @@ import { findUsed, type MissingBlob } from './find-used.ts'
 import { type BlobTotals, tallyPacks } from './pack-use.ts'
 import {
   decidePacks,
+  fileBytes,
   type PackUse,
   type PlannedPack,
   type PruneRules,
@@ -215,13 +216,11 @@ function matchFiles(
     )
   }
   const present = packs.filter(({ id }) => files.has(id))
-  const wrong = present.find(
-    ({ id, usedBlobs, usedBytes, unusedBytes }) => usedBlobs > 0 && files.get(id) !== usedBytes + unusedBytes,
-  )
+  const wrong = present.find((use) => use.usedBlobs > 0 && files.get(use.id) !== fileBytes(use))
   if (wrong !== undefined) {
     throw new HoldfastError(
       'Damaged',
-      `the pack has ${files.get(wrong.id) ?? 0} bytes; its index says ${wrong.usedBytes + wrong.unusedBytes}`,
+      `the pack has ${files.get(wrong.id) ?? 0} bytes; its index says ${fileBytes(wrong)}`,
       {
         place: `pack/${wrong.id}`,
         guidance: 'Run repair index, then check, then prune again.',
@@ -261,10 +260,9 @@ function blobsToCopy(
 
 function eachBlob(numbers: BlobNumbers, inPack: (id: Hex) => boolean, visit: (number: number) => void): void {
   for (const [position, id] of numbers.packs.entries()) {
-    if (inPack(id)) {
-      for (const blob of numbers.blobs(position)) {
-        visit(numbers.of(blob.type, blob.id))
-      }
+    const end = inPack(id) ? numbers.start(position + 1) : 0
+    for (let number = numbers.start(position); number < end; number += 1) {
+      visit(numbers.first(number))
     }
   }
 }

@@ -12,11 +12,18 @@ const rules: PruneRules = {
 }
 
 function use(id: string, members: Partial<PackUse> = {}): PackUse {
-  const base = { type: 'data', usedBlobs: 10, unusedBlobs: 0, usedBytes: 1000, unusedBytes: 0 } as const
+  const base = {
+    type: 'data',
+    usedBlobs: 10,
+    unusedBlobs: 0,
+    usedBytes: 960,
+    unusedBytes: 0,
+    headerBytes: 40,
+  } as const
   return { ...base, uncompressed: false, plainTree: false, id, ...members }
 }
 
-const unused = { usedBlobs: 0, usedBytes: 40, unusedBlobs: 5, unusedBytes: 500 }
+const unused = { usedBlobs: 0, usedBytes: 0, unusedBlobs: 5, unusedBytes: 500 }
 const half = { unusedBlobs: 10, unusedBytes: 1000 }
 
 describe('what prune does with a pack', () => {

@@ -1,6 +1,6 @@
 import type { Hex } from '../format/ids.ts'
 
-/** What the index and the snapshots say about one pack. Byte counts: sealed blobs; the header counts as used. */
+/** What the index and the snapshots say about one pack. Byte counts are of sealed blobs. */
 export interface PackUse {
   readonly id: Hex
   readonly type: 'data' | 'tree' | 'mixed'
@@ -8,6 +8,8 @@ export interface PackUse {
   readonly unusedBlobs: number
   readonly usedBytes: number
   readonly unusedBytes: number
+  /** What the file has besides blobs. */
+  readonly headerBytes: number
   /** Some blob is stored without compression. */
   readonly uncompressed: boolean
   /** Some tree that compression would help is stored without it. */
@@ -92,6 +94,11 @@ export function decidePacks(uses: readonly PackUse[], rules: PruneRules): PackDe
   }
 }
 
+/** Size of the pack's file, as the index has it. */
+export function fileBytes(use: PackUse): number {
+  return use.usedBytes + use.unusedBytes + use.headerBytes
+}
+
 /** How many unused bytes may stay beside `used` bytes that are needed. */
 export function toleratedBytes(limit: UnusedLimit, used: number): number {
   if (limit === 'unlimited') {
@@ -119,7 +126,7 @@ function reasonFor(use: PackUse, rules: PruneRules): PackReason | undefined {
   if (use.unusedBlobs > 0) {
     return 'partly unused'
   }
-  return use.usedBytes < rules.smallPackBytes ? 'small' : undefined
+  return fileBytes(use) < rules.smallPackBytes ? 'small' : undefined
 }
 
 function mustCompress(use: PackUse, rules: PruneRules): boolean {
@@ -164,7 +171,7 @@ function order(a: Candidate, b: Candidate, rules: PruneRules): number {
 function planned(use: PackUse, reason: PackReason): PlannedPack {
   return {
     id: use.id,
-    bytes: use.usedBytes + use.unusedBytes,
+    bytes: fileBytes(use),
     usedBlobs: use.usedBlobs,
     unusedBlobs: use.unusedBlobs,
     unusedBytes: use.unusedBytes,
