@@ -36,6 +36,7 @@ type Answer<Result> =
 interface Member {
   readonly thread: Worker
   readonly number: number
+  readonly ended: Promise<void>
   outstanding: number
 }
 
@@ -96,10 +97,14 @@ export class WorkerPool<Job, Result> {
     for (const member of this.#members) member.thread.postMessage({ message })
   }
 
-  /** Ends all threads at once; jobs still running fail. */
+  /**
+   * Ends all threads; jobs still running fail. A thread ends itself, between two steps of its own:
+   * ended from outside while it is inside a native call, koffi would take the whole process with it.
+   * Only one that waits for something that no longer comes is ended from outside, after 5 seconds.
+   */
   async close(): Promise<void> {
     this.#fail(new HoldfastError('Cancelled', 'the worker pool was closed'))
-    await Promise.all(this.#members.map(async (member) => await member.thread.terminate()))
+    await Promise.all(this.#members.map(endThread))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -112,7 +117,8 @@ export class WorkerPool<Job, Result> {
       // short-lived objects die young: a small nursery keeps resident memory down
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     })
-    const member: Member = { thread, number, outstanding: 0 }
+    const ended = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
+    const member: Member = { thread, number, ended, outstanding: 0 }
     thread.on('message', (message: Answer<Result> | { readonly other: unknown }) => {
       if ('other' in message) options.onMessage?.(message.other, number)
       else this.#settle(message)
@@ -152,6 +158,13 @@ export class WorkerPool<Job, Result> {
   }
 }
 
+async function endThread({ thread, ended }: Member): Promise<void> {
+  thread.postMessage({ end: true })
+  const stuck = setTimeout(() => void thread.terminate(), 5000)
+  await ended
+  clearTimeout(stuck)
+}
+
 /** What a worker's job handler may give back: the answer and what moves with it instead of being copied. */
 export interface JobAnswer<Result> {
   readonly result: Result
@@ -183,8 +196,15 @@ export function serveJobs<Job, Result>(
   }
   port.on(
     'message',
-    (envelope: { readonly id: number; readonly job: Job } | { readonly message: unknown }) => {
-      if ('message' in envelope) onMessage(envelope.message)
+    (
+      envelope:
+        | { readonly id: number; readonly job: Job }
+        | { readonly message: unknown }
+        | { readonly end: true },
+    ) => {
+      // in a worker thread this ends the thread, not the process
+      if ('end' in envelope) process.exit()
+      else if ('message' in envelope) onMessage(envelope.message)
       else last = last.then(async () => await answer(envelope.id, envelope.job))
     },
   )
