@@ -9,12 +9,18 @@ export interface PruneFlags {
   readonly maxRepackSize?: number
   readonly repackCacheableOnly?: boolean
   readonly repackUncompressed?: boolean
+  readonly repackSmall?: boolean
   readonly repackSmallerThan?: number
 }
 
 export type PruneChoices = Pick<
   PruneOptions,
-  'maxUnused' | 'maxRepackBytes' | 'repackCacheableOnly' | 'repackUncompressed' | 'repackSmallerThan'
+  | 'maxUnused'
+  | 'maxRepackBytes'
+  | 'repackCacheableOnly'
+  | 'repackUncompressed'
+  | 'repackSmall'
+  | 'repackSmallerThan'
 >
 
 /** The flags of `prune`, which `forget --prune` takes too. */
@@ -29,6 +35,7 @@ export function addPruneFlags(command: Command): void {
     .option('--max-repack-size <size>', 'repack at most this much', size('--max-repack-size'))
     .option('--repack-cacheable-only', 'repack only packs of directories, not of file contents')
     .option('--repack-uncompressed', 'repack whatever is stored uncompressed')
+    .option('--repack-small', 'repack packs below 80% of the pack size')
     .option('--repack-smaller-than <size>', 'repack packs smaller than this', size('--repack-smaller-than'))
 }
 
@@ -39,6 +46,7 @@ export function parsePrune(flags: PruneFlags): PruneChoices {
     maxRepackBytes: flags.maxRepackSize,
     repackCacheableOnly: flags.repackCacheableOnly,
     repackUncompressed: flags.repackUncompressed,
+    repackSmall: flags.repackSmall,
     repackSmallerThan: flags.repackSmallerThan,
   })
 }
