@@ -284,26 +284,33 @@ function placeOf(path: string): Place {
   return { absolute, names: (absolute ? path.slice(1) : path).split('/') }
 }
 
-// How many components, the root counting as one, restic asks of a path before it tries a pattern: all but one of the
-// pattern's own, `**` counting too. With one `**` the rest of the pattern needs as many anyway; with several it does
-// not: `/a/**/**/b` matches `/a/x/b` but not `/a/b`.
-function leastDepth({ absolute, segments }: Pattern): number {
-  const wildcards = segments.length - 1
-  const own = segments.reduce((sum, segment) => sum + segment.length, absolute ? 1 : 0)
-  return wildcards < 2 ? 0 : own + wildcards - 1
-}
-
-// Each segment is taken at the first place behind the one before: nothing after it is anchored, so a later place
-// could not help. Where the last one ends does not matter: what is below a match matches.
+// Where each `**` may stand for any number of components, restic tries numbers from left to right, up to those the
+// path has room for when every later `**` takes one component; so with several, some paths that a plain reading would
+// match are not tried: `/a/**/**/b` matches `/a/x/b` but not `/a/b`. Taking each segment at the first place behind the
+// one before keeps the numbers as small as can be, which is what the bounds ask for.
 function matchesPlace(pattern: Pattern, place: Place): boolean {
   const { absolute, segments } = pattern
   if (absolute && !place.absolute) return false
-  if (place.names.length + (place.absolute ? 1 : 0) < leastDepth(pattern)) return false
-  let at = 0
-  for (const [i, segment] of segments.entries()) {
-    const furthest = i === 0 && absolute ? 0 : place.names.length - segment.length
-    while (at <= furthest && !fits(segment, place.names, at)) at++
-    if (at > furthest) return false
+  const [first = []] = segments
+  const lastStart = absolute ? 0 : place.names.length - first.length
+  for (let start = 0; start <= lastStart; start++) {
+    if (fits(first, place.names, start) && fitsFrom(pattern, place, start + first.length)) return true
+  }
+  return false
+}
+
+/** Whether the segments after the first one find their places from `at` on. */
+function fitsFrom({ absolute, segments }: Pattern, place: Place, from: number): boolean {
+  const own = segments.reduce((sum, segment) => sum + segment.length, absolute ? 1 : 0)
+  const spare = place.names.length + (place.absolute ? 1 : 0) - own - (segments.length - 1)
+  let at = from
+  let taken = 0
+  for (const [wildcard, segment] of segments.slice(1).entries()) {
+    while (at <= place.names.length - segment.length && !fits(segment, place.names, at)) {
+      at++
+      taken++
+    }
+    if (at > place.names.length - segment.length || taken > spare + wildcard + 1) return false
     at += segment.length
   }
   return true
