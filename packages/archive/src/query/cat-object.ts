@@ -97,7 +97,8 @@ function indented(json: Uint8Array): CatResult {
 }
 
 function text(bytes: Buffer): CatResult {
-  return { bytes, isText: true, warning: undefined }
+  const end = bytes.at(-1) === 0x0a ? bytes.length - 1 : bytes.length
+  return { bytes: bytes.subarray(0, end), isText: true, warning: undefined }
 }
 
 function raw(bytes: Buffer): CatResult {

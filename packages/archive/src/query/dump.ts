@@ -5,7 +5,7 @@ import type { Repository } from '../repository/repository.ts'
 import { pathComponents } from './find-subtree.ts'
 import { readContent } from './read-content.ts'
 import { tarEnd, tarHeader, tarPadding } from './tar-header.ts'
-import { walkTree } from './walk-tree.ts'
+import { treesAhead, walkTree } from './walk-tree.ts'
 
 export interface DumpOptions {
   readonly tree: Hex
@@ -52,7 +52,7 @@ async function* tarOf(
   rootPath: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const firstNames = new Map<string, string>()
-  for await (const event of walkTree(repository, tree, { rootPath })) {
+  for await (const event of walkTree(repository, tree, { rootPath, ...treesAhead(repository) })) {
     if (event.kind === 'failed') throw event.error
     if (event.kind !== 'node' || !['file', 'dir', 'symlink'].includes(event.node.type)) continue
     const { node } = event

@@ -5,7 +5,7 @@ import type { StoredSnapshot } from '../format/snapshot.ts'
 import type { TreeNode } from '../format/tree.ts'
 import type { BlobIndex } from '../repository/blob-index.ts'
 import type { Repository } from '../repository/repository.ts'
-import { walkTree } from './walk-tree.ts'
+import { treesAhead, walkTree } from './walk-tree.ts'
 
 /** Compiled patterns: whether a path matches, and whether one below it could. */
 export interface EntryPattern {
@@ -35,7 +35,10 @@ export async function* findEntries(
   const { pattern } = options
   for (const snapshot of snapshots) {
     const descend = (path: string): boolean => pattern.childMayMatch(path)
-    for await (const event of walkTree(repository, snapshot.tree, { descend })) {
+    for await (const event of walkTree(repository, snapshot.tree, {
+      descend,
+      ...treesAhead(repository, descend),
+    })) {
       if (event.kind === 'failed') throw event.error
       if (event.kind !== 'node' || !pattern.matches(event.path) || !isInTime(event.node, options)) continue
       yield { snapshot, path: event.path, node: event.node }
@@ -66,8 +69,8 @@ export interface FoundObject {
 }
 
 /**
- * Where in the snapshots data blobs, trees, or the blobs of packs are used: each file once, by the
- * first of its blobs that matches. Throws InvalidInput for what is no id, NotFound for an unknown pack.
+ * Where in the snapshots data blobs, trees, or the blobs of packs are used: each file once for each
+ * of its blobs that matches. Throws InvalidInput for what is no id, NotFound for an unknown pack.
  */
 export async function* findObjects(
   repository: Repository,
@@ -79,15 +82,16 @@ export async function* findObjects(
     if (wanted.isTree(snapshot.tree)) {
       yield { objectType: 'tree', id: snapshot.tree, path: '/', parentTree: undefined, snapshot }
     }
-    for await (const event of walkTree(repository, snapshot.tree)) {
+    for await (const event of walkTree(repository, snapshot.tree, treesAhead(repository))) {
       if (event.kind === 'failed') throw event.error
       if (event.kind !== 'node') continue
       const { node, path, parentTree } = event
       if (node.type === 'dir' && node.subtree !== null && wanted.isTree(node.subtree)) {
         yield { objectType: 'tree', id: node.subtree, path, parentTree: undefined, snapshot }
       }
-      const blob = node.content?.find(wanted.isBlob)
-      if (blob !== undefined) yield { objectType: 'blob', id: blob, path, parentTree, snapshot }
+      for (const id of new Set(node.content?.filter(wanted.isBlob))) {
+        yield { objectType: 'blob', id, path, parentTree, snapshot }
+      }
     }
   }
 }

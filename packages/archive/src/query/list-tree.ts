@@ -1,6 +1,7 @@
 import type { Hex } from '../format/ids.ts'
 import type { TreeNode } from '../format/tree.ts'
-import { type TreeSource, walkTree } from './walk-tree.ts'
+import type { Repository } from '../repository/repository.ts'
+import { treesAhead, walkTree } from './walk-tree.ts'
 
 export interface ListTreeOptions {
   readonly tree: Hex
@@ -22,7 +23,7 @@ export interface ListedNode {
  * them: a directory asked for is listed itself too. A tree that cannot be read is thrown.
  */
 export async function* listTree(
-  source: TreeSource,
+  source: Pick<Repository, 'loadTree' | 'store'>,
   options: ListTreeOptions,
 ): AsyncGenerator<ListedNode, void, undefined> {
   const directories = (options.directories ?? []).map(cleanPath)
@@ -30,7 +31,7 @@ export async function* listTree(
   const within = (path: string): boolean => everything || directories.some((dir) => hasPrefix(dir, path))
   const approaching = (path: string): boolean => everything || directories.some((dir) => hasPrefix(path, dir))
   const descend = (path: string): boolean => approaching(path) || (options.recursive === true && within(path))
-  for await (const event of walkTree(source, options.tree, { descend })) {
+  for await (const event of walkTree(source, options.tree, { descend, ...treesAhead(source, descend) })) {
     if (event.kind === 'failed') throw event.error
     if (event.kind === 'node' && within(event.path)) {
       yield { path: event.path, node: event.node, parentTree: event.parentTree }

@@ -7,7 +7,7 @@ import type { TreeNode } from '../format/tree.ts'
 import type { ProgressSink } from '../progress.ts'
 import { idSetSegment, openIdSet } from '../repository/id-set.ts'
 import type { Repository } from '../repository/repository.ts'
-import { walkTree } from './walk-tree.ts'
+import { treesAhead, walkTree } from './walk-tree.ts'
 
 /**
  * - `restore-size`: what restoring would write; hard links once per snapshot.
@@ -81,7 +81,7 @@ async function countFiles(
   let done = 0
   for (const snapshot of snapshots) {
     const count = mode === 'restore-size' ? countRestoreSize(counting) : byContents
-    for await (const event of walkTree(repository, snapshot.tree)) {
+    for await (const event of walkTree(repository, snapshot.tree, treesAhead(repository))) {
       signal?.throwIfAborted()
       if (event.kind === 'failed') throw event.error
       if (event.kind === 'node') count(event.path, event.node)

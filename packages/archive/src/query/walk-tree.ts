@@ -26,6 +26,15 @@ export interface WalkTreeOptions {
    * into more entries than any disk holds.
    */
   readonly maxNodes?: number
+  /** Trees to load before their turn, where each costs a request; none when left out. */
+  readonly ahead?: TreesAhead
+}
+
+export interface TreesAhead {
+  /** How many at a time, over all levels, besides the one the walk waits for. */
+  readonly count: number
+  /** Whether the walk will go there, as far as can be told; asked early and more than once. */
+  readonly wanted?: (path: string, node: TreeNode) => boolean
 }
 
 interface Level {
@@ -34,11 +43,13 @@ interface Level {
   readonly directory: TreeNode | undefined
   readonly nodes: readonly TreeNode[]
   next: number
+  /** First node not yet looked at for loading ahead. */
+  unseen: number
 }
 
 /**
  * Depth-first walk over a snapshot's tree in the stored (bytewise) order. Holds one decoded tree per
- * level of nesting and nothing else. Throws `LimitExceeded` when more nodes come than `maxNodes`;
+ * level of nesting and those asked for ahead. Throws `LimitExceeded` when more nodes come than `maxNodes`;
  * everything else that is wrong with one directory comes as a `failed` event.
  */
 export async function* walkTree(
@@ -47,14 +58,17 @@ export async function* walkTree(
   options: WalkTreeOptions = {},
 ): AsyncGenerator<TreeEvent, void, undefined> {
   const { maxNodes = 1e9, descend = () => true, rootPath = '' } = options
-  const walk: Walk = { source, levels: [], maxDepth: options.maxDepth ?? 4096 }
+  const { maxDepth = 4096, ahead } = options
+  const walk: Walk = { source, levels: [], maxDepth, ahead, early: new Map() }
   let visited = 0
   const rootError = await enter(walk, root, rootPath, undefined)
   if (rootError !== undefined) yield { kind: 'failed', path: rootPath || '/', error: rootError }
   for (let level = walk.levels.at(-1); level !== undefined; level = walk.levels.at(-1)) {
     const node = level.nodes[level.next++]
+    loadAhead(walk, level)
     if (node === undefined) {
       walk.levels.pop()
+      dropEarly(walk, level)
       if (level.directory !== undefined) yield { kind: 'leave', path: level.path, node: level.directory }
       continue
     }
@@ -71,6 +85,28 @@ interface Walk {
   readonly source: TreeSource
   readonly levels: Level[]
   readonly maxDepth: number
+  readonly ahead: TreesAhead | undefined
+  readonly early: Map<Hex, Promise<readonly TreeNode[]>>
+}
+
+/** Starts loading the next directories of a level, so that a distant store answers several at once. */
+function loadAhead({ source, ahead, early }: Walk, level: Level): void {
+  if (ahead === undefined) return
+  level.unseen = Math.max(level.unseen, level.next)
+  while (early.size < ahead.count && level.unseen < level.nodes.length) {
+    const node = level.nodes[level.unseen++]
+    if (node === undefined || node.subtree === null || early.has(node.subtree)) continue
+    if (ahead.wanted?.(`${level.path}/${node.name}`, node) === false) continue
+    const tree = source.loadTree(node.subtree)
+    // looked at when the walk gets there
+    tree.catch(() => undefined)
+    early.set(node.subtree, tree)
+  }
+}
+
+/** What was loaded for directories that were not entered after all. */
+function dropEarly({ early }: Walk, level: Level): void {
+  if (early.size > 0) for (const { subtree } of level.nodes) if (subtree !== null) early.delete(subtree)
 }
 
 async function enter(
@@ -82,12 +118,24 @@ async function enter(
   if (tree === null) return withoutSubtree(path)
   try {
     refuseEndless(walk, tree, path)
-    walk.levels.push({ tree, path, directory, nodes: await walk.source.loadTree(tree), next: 0 })
+    const loading = walk.early.get(tree) ?? walk.source.loadTree(tree)
+    walk.early.delete(tree)
+    walk.levels.push({ tree, path, directory, nodes: await loading, next: 0, unseen: 0 })
     return undefined
   } catch (error) {
     if (isHoldfastError(error)) return error
     throw error
   }
+}
+
+/** Loading ahead as it suits a repository: one tree per connection of a distant store. */
+export function treesAhead(
+  repository: Pick<Repository, 'store'>,
+  wanted?: TreesAhead['wanted'],
+): { readonly ahead?: TreesAhead } {
+  const { localDirectory, connections } = repository.store
+  if (localDirectory !== undefined) return {}
+  return { ahead: { count: connections, ...(wanted === undefined ? {} : { wanted }) } }
 }
 
 function refuseEndless({ levels, maxDepth }: Walk, tree: Hex, path: string): void {

@@ -1,7 +1,7 @@
 import { HoldfastError } from '@holdfast/contract'
 import { parseGoTime } from '../format/go-time.ts'
 import type { TreeNode } from '../format/tree.ts'
-import { type TreeEvent, walkTree } from '../query/walk-tree.ts'
+import { treesAhead, type TreeEvent, walkTree } from '../query/walk-tree.ts'
 import { type BatchSource, type Entry, planFile } from './plan-entries.ts'
 import { createBatch, FIRST_BATCH, isFull, nextLimits, type RestoreBatch } from './restore-batch.ts'
 import type { RestoreRun } from './restore-run.ts'
@@ -17,7 +17,10 @@ export async function walkSnapshot(run: RestoreRun): Promise<void> {
   const batches = openBatches(run)
   const stack: TargetDirectory[] = [run.target.root]
   let descend = false
-  const events = walkTree(run.repository, run.settings.tree, { descend: () => descend })
+  const events = walkTree(run.repository, run.settings.tree, {
+    descend: () => descend,
+    ...treesAhead(run.repository, (path) => run.settings.select(path, true).childMayBeSelected),
+  })
   for await (const event of events) {
     run.throwIfCancelled()
     const directory = stack.at(-1)
