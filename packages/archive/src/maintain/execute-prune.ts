@@ -36,9 +36,10 @@ export async function executePrune(
 ): Promise<PruneResult> {
   const beforeStep = (): void => throwIfStopped(options.signal)
   await refuseChanged(repo, plan)
+  const early = plan.recoverFreeSpace ? [...plan.unreferenced, ...plan.remove] : plan.unreferenced
   const notRemoved = await removePacks(
     repo,
-    plan.unreferenced.map(({ id }) => id),
+    early.map(({ id }) => id),
     beforeStep,
   )
   const written = await repackBlobs(repo, plan, { beforeStep, report })
@@ -53,7 +54,7 @@ export async function executePrune(
           removePacks: unindex,
           beforeStep,
         })
-  const left = await removePacks(repo, [...gone], beforeStep)
+  const left = plan.recoverFreeSpace ? [] : await removePacks(repo, [...gone], beforeStep)
   return {
     plan,
     executed: true,
@@ -62,6 +63,7 @@ export async function executePrune(
     notRemoved: [...notRemoved, ...left],
   }
 }
+
 async function refuseChanged(repo: Repository, plan: PrunePlan): Promise<void> {
   const now = { snapshots: await listIds(repo, 'snapshot'), indexFiles: await listIds(repo, 'index') }
   const same = (a: readonly Hex[], b: readonly Hex[]): boolean =>

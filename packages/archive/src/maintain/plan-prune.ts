@@ -31,6 +31,12 @@ export interface PruneOptions extends LockedOptions {
   /** The same with a limit in bytes. */
   readonly repackSmallerThan?: number
   readonly dryRun?: boolean
+  /**
+   * For a store without room for a new index: removes wholly unused packs first and repacks nothing. Until the
+   * index has been written as well, it names packs that are gone: nothing stored is lost, but a backup that ran
+   * in between would rely on them. Prune must be run to its end before the next backup.
+   */
+  readonly recoverFreeSpace?: boolean
   /** Snapshots to regard as gone: lets `forget --prune --dry-run` say what would be freed. */
   readonly ignoreSnapshots?: ReadonlySet<Hex>
   /** Target size of the packs written, in bytes; 16 MiB when left out. */
@@ -66,6 +72,7 @@ export interface PrunePlan {
   readonly basis: { readonly snapshots: readonly Hex[]; readonly indexFiles: readonly Hex[] }
   readonly blobs: { readonly index: BlobIndex; readonly numbers: BlobNumbers; readonly copy: BitSet }
   readonly packBytes: number | undefined
+  readonly recoverFreeSpace: boolean
 }
 /**
  * Decides what to remove and repack; changes nothing. The caller holds an exclusive lock. Reads all snapshots,
@@ -116,6 +123,7 @@ export async function planPrune(
       copy: blobsToCopy(numbers, used, { repack, gone: (id) => gone.has(id) || !files.has(id) }),
     },
     packBytes: options.packBytes,
+    recoverFreeSpace: options.recoverFreeSpace ?? false,
   }
 }
 function rulesOf(repo: Repository, options: PruneOptions): PruneRules {
@@ -139,7 +147,8 @@ function rulesOf(repo: Repository, options: PruneOptions): PruneRules {
   }
   return {
     maxUnused: options.maxUnused ?? { percent: 5 },
-    maxRepackBytes: options.maxRepackBytes ?? Number.POSITIVE_INFINITY,
+    maxRepackBytes:
+      options.recoverFreeSpace === true ? 0 : (options.maxRepackBytes ?? Number.POSITIVE_INFINITY),
     repackCacheableOnly: options.repackCacheableOnly ?? false,
     repackUncompressed: options.repackUncompressed ?? false,
     smallPackBytes,

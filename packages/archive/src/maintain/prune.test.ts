@@ -1,4 +1,4 @@
-import { readdirSync, rmSync } from 'node:fs'
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { resticTool, testPassword } from '../../../../tests/archive-tool.ts'
@@ -168,7 +168,7 @@ describe.skipIf(peer === undefined || old === undefined)('prune', () => {
     await expect(executePrune(repo, plan)).rejects.toMatchObject({ code: 'StoreUnavailable', retry: 'later' })
   })
 
-  it('carries a blob over from another copy when one is damaged', async () => {
+  it('keeps one copy of blobs that are stored twice', async () => {
     await using real = cloneRepository(original)
     const repo = await real.open()
     await repo.loadIndex()
@@ -183,6 +183,27 @@ describe.skipIf(peer === undefined || old === undefined)('prune', () => {
     expect(totals.duplicate.blobs).toBe(repo.index.packBlobs(victim).length)
     await prune(repo, { maxUnused: { bytes: 0 } })
     expect((await planPrune(repo, held)).totals.duplicate.blobs).toBe(0)
+    real.run(restic, 'check', '--read-data')
+  })
+
+  it('refuses to repack a pack whose needed blobs are damaged, names it, and removes nothing needed', async () => {
+    await using real = cloneRepository(original)
+    const repo = await real.open()
+    await forget(repo, { policy: { last: 1 }, ...held })
+    const { repack, blobs } = await planPrune(repo, { maxUnused: { bytes: 0 }, ...held })
+    const packId = repack.find(({ id }) => repo.index.packBlobs(id)[0]?.type === 'data')!.id
+    const needed = repo.index
+      .packBlobs(packId)
+      .find((blob) => blobs.copy.has(blobs.numbers.of(blob.type, blob.id)))!
+    const path = join(real.repoDir, 'data', packId.slice(0, 2), packId)
+    const intact = readFileSync(path)
+    const damaged = Buffer.from(intact)
+    damaged[needed.offset + 20] = (damaged[needed.offset + 20] ?? 0) ^ 1
+    chmodSync(path, 0o600)
+    writeFileSync(path, damaged)
+    const error: unknown = await prune(repo, { maxUnused: { bytes: 0 } }).catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'Damaged', place: expect.stringContaining(packId) })
+    writeFileSync(path, intact)
     real.run(restic, 'check', '--read-data')
   })
 
