@@ -21,7 +21,7 @@ describe.each<PeerName>(['restic-old', 'restic-new'])('maintenance with %s', (na
     ({ writer, keeper }) => {
       using scene = openScene()
       makeCheapRepository(scene.repo)
-      const history = writeHistory(writer, scene, 6)
+      const history = writeHistory(writer, scene, 4)
       mustRun(keeper, scene.at, ['forget', '--keep-last', '2', '--prune', '--max-unused', '0'])
       expectOnly(scene, history.slice(-2), [keeper, writer])
       backUp(writer, scene)
