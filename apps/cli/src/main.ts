@@ -2,9 +2,13 @@ import { readFileSync } from 'node:fs'
 import { HoldfastError } from '@holdfast/contract'
 import type { Cli } from './cli.ts'
 import { readEnvironment } from './environment.ts'
-import { exitStatus } from './exit-codes.ts'
+import { exitStatus, exitStatusOf } from './exit-codes.ts'
 import { run } from './run.ts'
+import { formatError, toHoldfastError } from './terminal/print-error.ts'
 import { openScreen } from './terminal/screen.ts'
+
+/** How long work may take to end in order after a fault, in ms. */
+const unwindMs = 10_000
 
 /** The process: its environment, streams and signals as one value, one run, one exit. */
 export async function main(): Promise<void> {
@@ -29,6 +33,7 @@ export async function main(): Promise<void> {
     version: readVersion(),
   }
   stopOnSignals(stop, cli)
+  stopOnFaults(stop, cli)
   const status = await run(process.argv.slice(2), cli)
   process.exit(outputGone ? exitStatus.brokenPipe : status)
 }
@@ -42,6 +47,18 @@ function stopOnSignals(stop: AbortController, cli: Cli): void {
       cli.screen.warn('stopping: letting go of the repository first (Ctrl-C again to stop at once)')
     })
   }
+}
+
+/** An error that nobody caught is ours. It is told like any other, after the locks are released if that still goes. */
+function stopOnFaults(stop: AbortController, cli: Cli): void {
+  const onFault = (thrown: unknown): void => {
+    const error = toHoldfastError(thrown, new AbortController().signal)
+    setTimeout(() => process.exit(exitStatusOf[error.code]), unwindMs).unref()
+    if (stop.signal.aborted) for (const line of formatError(error)) cli.screen.warn(line)
+    else stop.abort(error)
+  }
+  process.on('uncaughtException', onFault)
+  process.on('unhandledRejection', onFault)
 }
 
 function readVersion(): string {

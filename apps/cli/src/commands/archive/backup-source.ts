@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { posix } from 'node:path'
+import { addAbortSignal } from 'node:stream'
 import {
   type BackupOptions as ArchiveBackupOptions,
   openSelection,
@@ -90,6 +91,14 @@ function openStream(
   source: Exclude<BackupSource, { kind: 'paths' }>,
   context: SourceContext,
 ): () => AsyncIterable<Uint8Array> {
-  if (source.kind === 'stdin') return () => context.cli.input as AsyncIterable<Uint8Array>
-  return () => runCommandStream(source.command, context)
+  if (source.kind === 'command') return () => runCommandStream(source.command, context)
+  return () => readInput(context)
+}
+
+/** Standard input, left at once when asked to, even if it gives nothing for hours. */
+async function* readInput({ cli, signal }: SourceContext): AsyncGenerator<Uint8Array> {
+  signal.throwIfAborted()
+  // The loop below throws the error too; without a listener it would end the process beside it.
+  cli.input.on('error', () => undefined)
+  yield* addAbortSignal(signal, cli.input) as AsyncIterable<Uint8Array>
 }

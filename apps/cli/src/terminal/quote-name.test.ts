@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest'
+import { jsonLine } from './json-line.ts'
+import { quoteName } from './quote-name.ts'
+
+test.each([
+  ['/srv/a b', '/srv/a b'],
+  ['/srv/grün', '/srv/grün'],
+  ['/x\u001b[2Jy', '"/x\\x1b[2Jy"'],
+  ['a\nb', '"a\\nb"'],
+  ['a\u202eb', '"a\\u202eb"'],
+  ['bad\udcff', '"bad\\xff"'],
+])('%j is shown as %s', (name, shown) => {
+  expect(quoteName(name)).toBe(shown)
+})
+
+test('inode numbers above 2^53 keep every digit in JSON, and names that are not UTF-8 do not break it', () => {
+  expect(jsonLine({ inode: 18_446_744_073_709_551_615n, name: 'bad\udcff' })).toBe(
+    '{"inode":18446744073709551615,"name":"bad\ufffd"}',
+  )
+})
