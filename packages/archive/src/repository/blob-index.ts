@@ -163,7 +163,8 @@ class BlobTable implements BlobIndexBuilder {
   }
 
   #firstEntry(type: BlobType, id: Hex): number {
-    this.#key.write(id, 'hex')
+    // an id of another length would leave part of the last one in the key
+    if (id.length !== 2 * ID_BYTES || this.#key.write(id, 'hex') !== ID_BYTES) return -1
     return lookUp(this.#table, this.#key, type === 'tree')
   }
 
