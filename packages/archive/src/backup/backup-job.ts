@@ -40,6 +40,8 @@ export type BackupJob =
       readonly names: readonly string[]
       readonly kinds: string
       readonly parentTree: Uint8Array | undefined
+      /** The directory has no other entries. */
+      readonly whole: boolean
     }
   /** Part of a large file, from a chunk boundary on. */
   | {
@@ -72,6 +74,8 @@ export const ENTRY_OTHER = 4
 export const ENTRY_LARGE = 8
 
 export interface FilesResult {
+  /** The directory is what the parent tree says, entry by entry; then there are no nodes, as that tree can be used. */
+  readonly identical: boolean
   /** Encoded nodes one after the other, as UTF-8. */
   readonly nodes: Uint8Array<ArrayBuffer>
   /** Three numbers per name: bytes of its node (0 where there is none), its ENTRY_ code, its size in bytes. */

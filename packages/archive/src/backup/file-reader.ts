@@ -32,9 +32,11 @@ export interface FileReaderParts {
 }
 
 interface Entry {
-  readonly node: string | null
+  readonly node: TreeNode | null
   readonly code: number
   readonly size: number
+  /** The node is, member for member, the one of the parent snapshot. */
+  readonly identical?: boolean
 }
 
 const SKIPPED: Entry = { node: null, code: ENTRY_SKIPPED, size: 0 }
@@ -65,23 +67,23 @@ export class FileReader {
   }
 
   /** Stores the entries of one directory; what fails is told per entry and never ends the rest. */
-  read({ directory, names, kinds, parentTree }: Extract<BackupJob, { kind: 'files' }>): FilesResult {
+  read(job: Extract<BackupJob, { kind: 'files' }>): FilesResult {
     this.#problems = []
-    const parent = this.#readParent(directory, parentTree)
-    const entries = new Float64Array(names.length * 3)
+    const { directory, names, kinds, whole } = job
+    const parent = this.#readParent(directory, job.parentTree)
     const prefix = directory === '/' ? '/' : `${directory}/`
-    const encoded = createNodeBuffer(names.length)
-    for (const [i, name] of names.entries()) {
-      const path = prefix + name
-      const { node, code, size } = this.#tryEntry({
-        name,
-        path,
-        kind: kinds.charAt(i),
-        before: parent?.get(name),
-      })
-      entries.set([encoded.add(node), code, size], i * 3)
+    const read = names.map((name, i) =>
+      this.#tryEntry({ name, path: prefix + name, kind: kinds.charAt(i), before: parent?.get(name) }),
+    )
+    const entries = new Float64Array(names.length * 3)
+    const identical = whole && parent?.size === names.length && read.every((entry) => entry.identical)
+    const since = performance.now()
+    const encoded = createNodeBuffer(identical ? 0 : names.length)
+    for (const [i, { node, code, size }] of read.entries()) {
+      entries.set([identical || node === null ? 0 : encoded.add(encodeNode(node)), code, size], i * 3)
     }
-    return { nodes: encoded.take(), entries, problems: this.#problems }
+    this.#parts.charge('describe', since)
+    return { identical, nodes: encoded.take(), entries, problems: this.#problems }
   }
 
   #tryEntry(candidate: Candidate): Entry {
@@ -123,7 +125,7 @@ export class FileReader {
       const code = before === undefined ? ENTRY_NEW : ENTRY_MODIFIED
       const node = size > LARGE_FILE_BYTES ? undefined : this.#storeSmall({ name, path, fd, stat })
       if (node === undefined) return { node: null, code: ENTRY_LARGE + code, size }
-      return { node: encodeNode(node), code, size: node.size }
+      return { node, code, size: node.size }
     } finally {
       closeSync(fd)
     }
@@ -154,22 +156,23 @@ export class FileReader {
   #describeOther(name: string, path: string, stat: BigIntStats): Entry {
     // a socket is made anew by its server; storing its name would restore something that looks alive
     if (stat.isSocket()) return SKIPPED
-    return { node: encodeNode(this.#nodes.fromStat(name, path, stat)), code: ENTRY_OTHER, size: 0 }
+    return { node: this.#nodes.fromStat(name, path, stat), code: ENTRY_OTHER, size: 0 }
   }
 
   /** The node of an unchanged file. */
   #keep(path: string, before: TreeNode, stat: BigIntStats): Entry {
-    const { accounts, charge, rules } = this.#parts
-    const since = performance.now()
+    const { accounts, rules } = this.#parts
+    const size = before.size
     // the inode change time covers every attribute, so with it compared the old node is the new one
     const comparesAll = !rules.ignoreCtime && !rules.ignoreInode && !rules.withAtime && !rules.omitDeviceIds
-    const node =
-      comparesAll && before.deviceId === stat.dev
-        ? { ...before, user: accounts.userName(before.uid), group: accounts.groupName(before.gid) }
-        : { ...this.#nodes.fromStat(before.name, path, stat), content: before.content }
-    const encoded = encodeNode(node)
-    charge('describe', since)
-    return { node: encoded, code: ENTRY_UNCHANGED, size: before.size }
+    if (!comparesAll || before.deviceId !== stat.dev) {
+      const node = { ...this.#nodes.fromStat(before.name, path, stat), content: before.content }
+      return { node, code: ENTRY_UNCHANGED, size }
+    }
+    const user = accounts.userName(before.uid)
+    const group = accounts.groupName(before.gid)
+    const identical = user === before.user && group === before.group
+    return { node: identical ? before : { ...before, user, group }, code: ENTRY_UNCHANGED, size, identical }
   }
 
   #isStored(id: Hex): boolean {
@@ -198,7 +201,7 @@ export class FileReader {
 
 interface NodeBuffer {
   /** The bytes it took. */
-  add(node: string | null): number
+  add(node: string): number
   take(): Uint8Array<ArrayBuffer>
 }
 
@@ -208,7 +211,6 @@ function createNodeBuffer(count: number): NodeBuffer {
   let size = 0
   return {
     add(node) {
-      if (node === null) return 0
       // three bytes hold any UTF-16 unit
       if (size + node.length * 3 > bytes.length) {
         // never from the shared pool, whose memory would cross along: the view below begins at byte 0

@@ -52,6 +52,8 @@ export interface PendingNodes {
   readonly names: readonly string[]
   /** As many; null where an entry was left out. */
   readonly nodes: Promise<readonly (EncodedNode | null)[]>
+  /** Resolves to true when these are a whole directory that is what it was: then there are no nodes. */
+  readonly identical?: Promise<boolean>
 }
 
 export interface Place {
@@ -112,7 +114,7 @@ export class TreeSaver {
     const path = slash < 0 ? '.' : place.path.slice(0, slash) || '/'
     const name = place.path.slice(slash + 1)
     const shown = place.shown.slice(0, place.shown.lastIndexOf('/')) || '/'
-    const alone = { entries: [{ name, kind: '?' as const }], parentTree, last: false }
+    const alone = { entries: [{ name, kind: '?' as const }], parentTree, last: false, whole: false }
     const { nodes } = await this.#handOut({ ...place, path, shown }, alone)
     if (name === place.name) return { names: [name], nodes }
     return { names: [place.name], nodes: this.#watched(nodes.then((found) => found.map(callIt(place.name)))) }
@@ -135,7 +137,9 @@ export class TreeSaver {
     stat: BigIntStats,
   ): Promise<readonly EncodedNode[]> {
     const { tally, nodes } = this.#parts
-    const subtree = await this.tree(children)
+    const before = place.before?.subtree ?? null
+    const identical = before !== null && children.length === 1 && (await children[0]?.identical) === true
+    const subtree = identical ? before : await this.tree(children)
     const node = encode({ ...nodes.fromStat(place.name, place.path, stat), subtree })
     tally.entry(`${place.shown}/`, directoryCode(place.before, node), 0)
     return [node]
@@ -159,7 +163,9 @@ export class TreeSaver {
     const pending: PendingNodes[] = []
     for (let i = 0; i < others.length; i += perJob) {
       const last = i + perJob >= others.length
-      pending.push(await this.#handOut(place, { entries: others.slice(i, i + perJob), parentTree, last }))
+      const batch = others.slice(i, i + perJob)
+      const whole = batch.length === entries.length
+      pending.push(await this.#handOut(place, { entries: batch, parentTree, last, whole }))
     }
     for (const { name } of subdirectories) {
       const path = joinPath(place.path, name)
@@ -187,15 +193,16 @@ export class TreeSaver {
     await this.#large.room()
     this.#mayGoOn()
     this.#parts.tally.current(place.shown)
-    const { entries, parentTree, last } = batch
+    const { entries, parentTree, last, whole } = batch
     const names = entries.map((e) => e.name)
     const kinds = entries.map((e) => e.kind).join('')
-    const job: BackupJob = { kind: 'files', directory: place.path, names, kinds, parentTree }
+    const job: BackupJob = { kind: 'files', directory: place.path, names, kinds, parentTree, whole }
     // the last job of a directory takes the tree with it, unless it shares memory with something else
     const own = last && parentTree !== undefined && parentTree.length === parentTree.buffer.byteLength
     const { result } = await this.#parts.pool.start(job, own ? [parentTree.buffer] : [])
     const nodes = result.then(async (answer) => await this.#collect(place, names, answer as FilesResult))
-    return { names, nodes: this.#watched(nodes) }
+    const identical = result.then((answer) => (answer as FilesResult).identical)
+    return { names, nodes: this.#watched(nodes), identical: this.#watched(identical) }
   }
 
   /** Counts what a worker did, and sees to the large files it left. */
@@ -269,6 +276,8 @@ interface Batch {
   readonly parentTree: Uint8Array<ArrayBuffer> | undefined
   /** No other batch needs the parent tree. */
   readonly last: boolean
+  /** The directory has no other entries. */
+  readonly whole: boolean
 }
 
 /** How a directory compares with the parent snapshot, as an ENTRY_ code: as in restic, every attribute counts. */
