@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { makeCheapRepository } from '../../../tests/cheap-repository.ts'
 
 const bin = fileURLToPath(new URL('../bin/holdfast.js', import.meta.url))
+const password = 'correct horse'
 let dir = ''
 let repo = ''
 
@@ -18,7 +20,7 @@ interface Run {
 
 function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const { PATH, HOME } = process.env
-  return { PATH, HOME, HOLDFAST_REPOSITORY: repo, HOLDFAST_PASSWORD: 'correct horse', ...extra }
+  return { PATH, HOME, HOLDFAST_REPOSITORY: repo, HOLDFAST_PASSWORD: password, ...extra }
 }
 
 function holdfast(args: readonly string[], extra: Readonly<Record<string, string>> = {}, input = ''): Run {
@@ -53,7 +55,7 @@ beforeAll(() => {
   mkdirSync(join(dir, 'src/sub'), { recursive: true })
   writeFileSync(join(dir, 'src/a.txt'), 'first\n')
   writeFileSync(join(dir, 'src/sub/b.bin'), Buffer.alloc(200_000, 7))
-  succeeds(['init'])
+  makeCheapRepository(repo, { password })
   succeeds(['backup', 'src', '--tag', 'one'])
   writeFileSync(join(dir, 'src/a.txt'), 'second\n')
   succeeds(['backup', 'src', '--tag', 'two'])
@@ -172,7 +174,8 @@ describe('a life', () => {
       readonly id: string
       readonly current: boolean
     }[]
-    expect(keys.map(({ current }) => current).toSorted()).toEqual([false, true])
+    expect(keys.filter(({ current }) => current)).toHaveLength(1)
+    expect(keys).toHaveLength(2)
     succeeds(['key', 'remove', keys.find(({ current }) => current)?.id ?? ''])
     expect(archive(['snapshots'], second).status).toBe(12)
   })
@@ -181,7 +184,7 @@ describe('a life', () => {
     const target = {
       HOLDFAST_REPOSITORY: join(dir, 'copy'),
       HOLDFAST_FROM_REPOSITORY: repo,
-      HOLDFAST_FROM_PASSWORD: 'correct horse',
+      HOLDFAST_FROM_PASSWORD: password,
     }
     succeeds(['init', '--copy-chunker-params'], target)
     const first = lastJson(succeeds(['copy', '--json', '--tag', 'two'], target))
@@ -227,6 +230,8 @@ describe('mistakes', () => {
       const run = archive(['prune'])
       expect(run.status).toBe(11)
       expect(run.stderr).toMatch(/locked/)
+      succeeds(['unlock', '--remove-all'])
+      succeeds(['prune', '--dry-run'])
     })
   })
 

@@ -247,6 +247,9 @@ describe('backup', () => {
   means('takes a time', backupVerb, ['backup', '--time', '2026-11-21T05:30:00Z', '.'], {
     time: Date.UTC(2026, 10, 21, 5, 30),
   })
+})
+
+describe('a backup that cannot be meant', () => {
   means('may be rehearsed without a lock', backupVerb, ['backup', '--no-lock', '-n', '.'], { dryRun: true })
   refuses('without a lock is refused', backupVerb, ['backup', '--no-lock', '.'], [/--no-lock/, /writes/])
   refuses('of nothing is refused', backupVerb, ['backup'], [/nothing to back up/])
@@ -377,7 +380,7 @@ describe('forget', () => {
   )
 })
 
-describe('the other verbs', () => {
+describe('verbs that keep the repository well', () => {
   means('check reads a part', checkVerb, ['check', '--read-data-subset', '2/7'], { read: { part: 2, of: 7 } })
   means('check reads a share', checkVerb, ['check', '--read-data-subset', '2.5%'], { read: { percent: 2.5 } })
   means('check reads an amount', checkVerb, ['check', '--read-data-subset', '10G'], {
@@ -402,6 +405,9 @@ describe('the other verbs', () => {
     ['prune', '--max-unused', '101%'],
     [/--max-unused: found '101%'/],
   )
+})
+
+describe('verbs that look', () => {
   means('ls sorts by time of change', lsVerb, ['ls', 'latest', '/etc', '--sort', 'time'], {
     sort: 'mtime',
     directories: ['/etc'],
@@ -430,6 +436,9 @@ describe('the other verbs', () => {
     ids: ['latest'],
   })
   refuses('stats suggests a mode', statsVerb, ['stats', '--mode', 'rawdata'], [/Did you mean raw-data\?/])
+})
+
+describe('verbs that change', () => {
   means('tag sets', tagVerb, ['tag', '--set', 'a,b', 'x'], { set: ['a', 'b'], ids: ['x'] })
   means('tag takes all tags away', tagVerb, ['tag', '--set', ''], { set: [] })
   refuses('tag does one or the other', tagVerb, ['tag', '--set', 'a', '--add', 'b'], [/--set beside --add/])
