@@ -287,7 +287,7 @@ async function crashStep(walk: Walk): Promise<string> {
 function verify(walk: Walk, side: Side): void {
   const [tool] = walk.options.tools
   if (tool === undefined) throw new Error('a walk needs a tool')
-  const present = snapshotFiles(side).sort()
+  const present = snapshotFiles(side).toSorted()
   const expected = [...side.snapshots.keys()].sort()
   if (present.join() !== expected.join()) {
     throw new Error(`snapshots ${present.join(' ')}, the model has ${expected.join(' ')}`)

@@ -5,6 +5,7 @@ import type { ProgressSink } from '../progress.ts'
 import { type BlobWriter, openBlobWriter } from '../repository/blob-writer.ts'
 import { mapConcurrently } from '../repository/map-concurrently.ts'
 import { openBlob, type Repository } from '../repository/repository.ts'
+import { type SweptFile, sweepAbandonedFiles } from '../stores/filesystem-sweep.ts'
 import { listIds, type PrunePlan } from './plan-prune.ts'
 import { readPackBlobs } from './read-pack-blobs.ts'
 import { rewriteIndexes } from './rewrite-indexes.ts'
@@ -17,7 +18,12 @@ export interface PruneResult {
   readonly writtenIndexFiles: readonly Hex[]
   /** Packs that the store would not remove; they are in no index any more, so the next prune takes them. */
   readonly notRemoved: readonly { readonly id: Hex; readonly error: HoldfastError }[]
+  /** Temporary files of writers that crashed over a day ago, removed from a local repository. */
+  readonly swept: readonly SweptFile[]
 }
+
+/** No upload to a directory takes this long. */
+const ABANDONED_AFTER_MS = 24 * 3_600_000
 
 /**
  * Carries a plan out. The caller has held the exclusive lock since before planning. Order: packs in no index go;
@@ -36,6 +42,7 @@ export async function executePrune(
 ): Promise<PruneResult> {
   const beforeStep = (): void => throwIfStopped(options.signal)
   await refuseChanged(repo, plan)
+  const swept = await sweep(repo)
   const early = plan.recoverFreeSpace ? [...plan.unreferenced, ...plan.remove] : plan.unreferenced
   const notRemoved = await removePacks(
     repo,
@@ -61,7 +68,14 @@ export async function executePrune(
     writtenPacks: written.packs.map(({ id }) => id),
     writtenIndexFiles: indexes.written,
     notRemoved: [...notRemoved, ...left],
+    swept,
   }
+}
+
+async function sweep(repo: Repository): Promise<readonly SweptFile[]> {
+  const { localDirectory } = repo.store
+  if (localDirectory === undefined) return []
+  return await sweepAbandonedFiles(localDirectory, { now: Date.now(), olderThanMs: ABANDONED_AFTER_MS })
 }
 
 async function refuseChanged(repo: Repository, plan: PrunePlan): Promise<void> {

@@ -116,7 +116,7 @@ export function planForget(
   return checkedPlan(groups, rules)
 }
 
-/** Marks chosen snapshots for removal, within their groups. Pure. */
+/** Marks chosen snapshots for removal, within their groups. Whoever names the last one of a group means it. Pure. */
 export function planForgetIds(
   all: readonly StoredSnapshot[],
   chosen: readonly StoredSnapshot[],
@@ -137,7 +137,7 @@ export function planForgetIds(
         remove: decisions.filter(({ keep }) => !keep),
       }
     })
-  return checkedPlan(groups, rules)
+  return { groups, remove: removedBy(groups) }
 }
 
 /** Removes what the plan says; the caller holds an exclusive lock. */
@@ -175,7 +175,11 @@ function checkedPlan(groups: readonly ForgetGroup[], rules: ForgetRules): Forget
       { guidance: 'Keep at least one, or give --unsafe-allow-remove-all if that is what you want.' },
     )
   }
-  return { groups, remove: groups.flatMap(({ remove }) => remove.map(({ snapshot }) => snapshot)) }
+  return { groups, remove: removedBy(groups) }
+}
+
+function removedBy(groups: readonly ForgetGroup[]): ForgetPlan['remove'] {
+  return groups.flatMap(({ remove }) => remove.map(({ snapshot }) => snapshot))
 }
 
 function describeGroup({ host, paths, tags }: SnapshotGroupKey): string {

@@ -1,5 +1,5 @@
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { resticTool, testPassword } from '../../../../tests/archive-tool.ts'
 import { findPeer } from '../../../../tests/peers.ts'
@@ -122,7 +122,7 @@ describe.skipIf(peer === undefined || old === undefined)('prune', () => {
     await repo.loadIndex()
     const { snapshots } = await loadSnapshots(repo)
     const last = snapshots.at(-1)!
-    const [{ packId }] = repo.index.find('tree', last.tree) as [{ packId: string }]
+    const { packId } = repo.index.find('tree', last.tree)[0]!
     const bytes = await repo.store.load({ type: 'pack', id: packId })
     await repo.removeFile('pack', packId)
     const before = await everything(repo.store)
@@ -146,6 +146,19 @@ describe.skipIf(peer === undefined || old === undefined)('prune', () => {
       code: 'Damaged',
       message: expect.stringContaining('snapshot'),
     })
+  })
+
+  it('sweeps what writers that crashed long ago left, and nothing younger', async () => {
+    await using real = cloneRepository(original)
+    const repo = await real.open()
+    const directory = join(repo.store.localDirectory!, 'data', 'aa')
+    const old = join(directory, `${'a'.repeat(64)}-tmp-1-abc`)
+    const young = join(directory, `${'b'.repeat(64)}-tmp-2-abc`)
+    for (const path of [old, young]) writeFileSync(path, 'left over')
+    utimesSync(old, 1_000_000, 1_000_000)
+    const { swept } = await prune(repo)
+    expect(swept).toEqual([{ path: old, size: 9 }])
+    expect(readdirSync(directory).filter((name) => name.includes('-tmp-'))).toEqual([basename(young)])
   })
 
   it('takes needless missing packs out of the index', async () => {

@@ -17,7 +17,7 @@ export async function prune(
     const held = { ...options, lock: 'held' as const, ...(signal === undefined ? {} : { signal }) }
     const plan = await planPrune(repo, held, report)
     if (options.dryRun === true) {
-      return { plan, executed: false, writtenPacks: [], writtenIndexFiles: [], notRemoved: [] }
+      return { plan, executed: false, writtenPacks: [], writtenIndexFiles: [], notRemoved: [], swept: [] }
     }
     return await executePrune(repo, plan, { signal }, report)
   })
