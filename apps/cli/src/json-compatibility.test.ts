@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -56,9 +55,7 @@ function run(tool: ArchiveTool, args: readonly string[]): ToolRun {
 }
 
 function snapshotId({ stdout }: ToolRun): string {
-  return String(
-    (JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { readonly snapshot_id: string }).snapshot_id,
-  )
+  return (JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { readonly snapshot_id: string }).snapshot_id
 }
 
 /** For each kind of message in a text the members it has, those of objects within it as `outer.inner`. */
