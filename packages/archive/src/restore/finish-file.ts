@@ -116,6 +116,7 @@ export function failFile(run: RestoreRun, file: PlannedFile, error: unknown, how
   const { during = 'restore' } = how
   file.failed = true
   file.directory.incomplete = true
+  if (file.anchor !== undefined) file.anchor.failed = true
   const kept = how.untouched !== true && takeNameAway(run, file, during)
   const text = error instanceof Error ? error.message : String(error)
   const message = kept

@@ -17,9 +17,12 @@ export interface HandMade {
   finish(): Promise<Repository>
 }
 
-export async function handMade(store: BlobStore = openMemoryStore()): Promise<HandMade> {
+export async function handMade(
+  store: BlobStore = openMemoryStore(),
+  options: { readonly packBytes?: number } = {},
+): Promise<HandMade> {
   const repository = await initRepository(store, { password: 'x', scryptCost: { N: 2, r: 1, p: 1 } })
-  const writer = openBlobWriter(repository)
+  const writer = openBlobWriter(repository, options)
   const seen = new Set<string>()
   const put = async (type: 'data' | 'tree', bytes: Uint8Array): Promise<Hex> => {
     const id = sha256Hex(bytes)

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import {
   existsSync,
   lstatSync,
@@ -12,9 +13,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { HoldfastError } from '@holdfast/contract'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { sha256Hex } from '../format/ids.ts'
 import { walkTree } from '../query/walk-tree.ts'
+import { openMemoryStore } from '../stores/memory.ts'
 import { handMade, nodeOf } from './hand-made.testing.ts'
 import { restoreSnapshot } from './restore-snapshot.ts'
 
@@ -220,4 +223,48 @@ test('what claims to be a hard link of a file with other content is restored as 
   expect(result.errors).toEqual([])
   expect(readFileSync(`${target}/b`, 'utf8')).toBe('bbbb')
   expect(lstatSync(`${target}/c`).ino).toBe(lstatSync(`${target}/a`).ino)
+})
+
+test('when the first name of a file cannot be restored, its other names do not get what stood there before', async () => {
+  const made = await handMade()
+  const shared = { type: 'file' as const, inode: 7n, deviceId: 1n, links: 2, size: 4 }
+  const absent = sha256Hex(Buffer.from('absent'))
+  const tree = await made.tree([
+    nodeOf({ ...shared, name: 'a', content: [absent] }),
+    nodeOf({ ...shared, name: 'b', content: [absent] }),
+  ])
+  writeFileSync(`${target}/a`, 'old')
+  const result = await restoreSnapshot(await made.finish(), { tree, target })
+  expect(result.errors.map(({ path }) => path)).toEqual(['/a', '/b'])
+  expect(existsSync(`${target}/b`)).toBe(false)
+  expect(readFileSync(`${target}/a`, 'utf8')).toBe('old')
+})
+
+test('a store that gives nothing ends the restore; one that misses a pack costs only its files', async () => {
+  const store = openMemoryStore()
+  const made = await handMade(store, { packBytes: 50_000 })
+  const nodes = []
+  for (let i = 0; i < 20; i++) {
+    const content = [await made.data(randomBytes(100_000))]
+    nodes.push(nodeOf({ name: `f${String(i).padStart(2, '0')}`, type: 'file', size: 100_000, content }))
+  }
+  const tree = await made.tree(nodes)
+  const repository = await made.finish()
+  let mode: 'NotFound' | 'StoreUnavailable' | undefined
+  const load = store.load.bind(store)
+  store.load = async (file, range) => {
+    const isData = range !== undefined && range.length > 50_000
+    if (mode !== undefined && isData) throw new HoldfastError(mode, 'no')
+    return await load(file, range)
+  }
+  mode = 'NotFound'
+  const missing = await restoreSnapshot(repository, { tree, target })
+  expect(missing.errors.map(({ code }) => code)).toEqual(nodes.map(() => 'NotFound'))
+  mode = 'StoreUnavailable'
+  await expect(restoreSnapshot(repository, { tree, target })).rejects.toMatchObject({
+    code: 'StoreUnavailable',
+    retry: 'later',
+  })
+  mode = undefined
+  expect((await restoreSnapshot(repository, { tree, target })).errorCount).toBe(0)
 })

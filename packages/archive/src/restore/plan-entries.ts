@@ -62,14 +62,10 @@ export async function planFile(run: RestoreRun, entry: Entry, batches: BatchSour
     tally.item({ action: 'unchanged', type: 'file', path, size: node.size, bytes: 0 })
     return
   }
-  const file = plannedFile(run, entry, {
-    decision: decision === 'unchanged' ? 'compare' : decision,
-    mtimeNs,
-    status,
-  })
+  const decided = { decision: decision === 'unchanged' ? ('compare' as const) : decision, mtimeNs, status }
+  const file = { ...plannedFile(run, entry, decided), anchor: link }
   if (!file.existing) tally.expect(node.size)
   await queueBlobs(run, file, batches)
-  if (link !== undefined && file.failed) link.failed = true
 }
 
 interface Decided {
@@ -78,7 +74,11 @@ interface Decided {
   readonly status: FileStatus | undefined
 }
 
-function plannedFile(run: RestoreRun, { directory, path, node }: Entry, decided: Decided): PlannedFile {
+function plannedFile(
+  run: RestoreRun,
+  { directory, path, node }: Entry,
+  decided: Decided,
+): Omit<PlannedFile, 'anchor'> {
   const blobs = node.content?.length ?? 0
   const inPlace = decided.decision === 'compare'
   const partial = !inPlace && blobs > 1

@@ -21,6 +21,8 @@ export interface PlannedFile {
   readonly existing: boolean
   /** Size of that file. */
   readonly existingSize: number
+  /** When further names of the same inode may follow. */
+  readonly anchor: LinkAnchor | undefined
   /** Bytes of the blobs queued so far. */
   bytes: number
   /** Bytes that have to be written. */

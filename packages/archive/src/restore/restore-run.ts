@@ -11,6 +11,25 @@ import type { Tally } from './tally.ts'
 import type { TargetTree } from './target-tree.ts'
 import { TargetWriter } from './target-writer.ts'
 
+/** Failures in a row, each after the store's own retries. */
+const MOST_STORE_FAILURES = 8
+
+/** The store stopped answering: nothing more can be restored now. */
+export class StoreGone extends HoldfastError {
+  constructor(last: HoldfastError) {
+    super(
+      last.code,
+      `the store failed ${MOST_STORE_FAILURES} times in a row, at last with: ${last.message}`,
+      {
+        guidance:
+          'Run the restore again with the policy if-changed when the store answers: what is complete stays.',
+        retry: 'later',
+        cause: last,
+      },
+    )
+  }
+}
+
 /** Everything the steps of one run share. Owns the workers and the open files; close it. */
 export class RestoreRun implements AsyncDisposable {
   readonly repository: Repository
@@ -22,6 +41,7 @@ export class RestoreRun implements AsyncDisposable {
   readonly anchors = new Map<string, LinkAnchor>()
   /** Entries the selection took in, of any type. */
   selected = 0
+  #storeFailures = 0
   readonly #rootFd: number | undefined
   readonly #workers: number | undefined
   #pool: WorkerPool<RestoreJob, RestoreJobResult> | undefined
@@ -67,6 +87,16 @@ export class RestoreRun implements AsyncDisposable {
   partialName(path: string): string {
     const hash = createHash('sha256').update(`${this.settings.tree}${path}`).digest('hex')
     return `.holdfast-${hash.slice(0, 24)}.partial`
+  }
+
+  /**
+   * One file that a store cannot give is that file's misfortune; a store that gives nothing at all is
+   * the run's, which then ends instead of asking in vain for each of a million files.
+   */
+  noteStore(answer: HoldfastError | undefined): void {
+    const failed = answer?.code === 'StoreUnavailable' || answer?.code === 'StoreRefused'
+    this.#storeFailures = failed ? this.#storeFailures + 1 : 0
+    if (answer !== undefined && this.#storeFailures >= MOST_STORE_FAILURES) throw new StoreGone(answer)
   }
 
   throwIfCancelled(): void {

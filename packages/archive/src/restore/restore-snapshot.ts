@@ -50,7 +50,7 @@ export interface RestoreResult extends RestoreCounts {
  * Restores a tree into a directory. The index must have been loaded.
  *
  * - An entry that cannot be restored is reported and counted; the others are restored. Only an
- *   impossible request, cancellation or a defect of our own is thrown.
+ *   impossible request, cancellation, a store that stopped answering or a defect of our own is thrown.
  * - A file of several blobs is built under a name of its own in its directory
  *   (`.holdfast-<24 hex digits>.partial`) and takes its name when all of them are there and verified;
  *   one with a bad blob never does. A file that exists is written in place, blob by blob where it

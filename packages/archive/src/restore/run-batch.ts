@@ -113,6 +113,7 @@ async function writeMissing(run: RestoreRun, batch: RestoreBatch): Promise<void>
     run.throwIfCancelled()
     const built = buildPackJob(batch, plan, run.settings)
     const ranges = remote ? await fetchRanges(run, built.job) : undefined
+    if (remote) run.noteStore(ranges instanceof HoldfastError ? ranges : undefined)
     if (ranges instanceof HoldfastError) return failJob(run, batch, built, ranges)
     const transfer = (ranges ?? []).map(({ bytes }) => bytes)
     const answer = await run.pool.run({ ...built.job, ranges }, transfer)

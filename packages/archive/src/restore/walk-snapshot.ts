@@ -1,10 +1,10 @@
-import { HoldfastError } from '@holdfast/contract'
+import { HoldfastError, isHoldfastError } from '@holdfast/contract'
 import { parseGoTime } from '../format/go-time.ts'
 import type { TreeNode } from '../format/tree.ts'
 import { treesAhead, type TreeEvent, walkTree } from '../query/walk-tree.ts'
 import { type BatchSource, type Entry, planFile } from './plan-entries.ts'
 import { createBatch, FIRST_BATCH, isFull, nextLimits, type RestoreBatch } from './restore-batch.ts'
-import type { RestoreRun } from './restore-run.ts'
+import { type RestoreRun, StoreGone } from './restore-run.ts'
 import { restoreSpecial } from './restore-special.ts'
 import { runBatch } from './run-batch.ts'
 import type { TargetDirectory } from './target-tree.ts'
@@ -55,6 +55,7 @@ async function takeEvent(step: Step, event: TreeEvent): Promise<boolean> {
     }
     directory.incomplete = true
     run.tally.fail(event.path, 'restore', event.error)
+    run.noteStore(event.error)
     return false
   }
   const { node } = event
@@ -95,11 +96,16 @@ async function takeEntry({ run, batches, directory }: Step, entry: Entry): Promi
     if (entry.node.type === 'file') await planFile(run, entry, batches)
     else restoreSpecial(run, entry)
   } catch (error) {
-    if (error instanceof HoldfastError && (error.code === 'Internal' || error.code === 'Cancelled'))
-      throw error
+    if (!concernsOneEntry(error)) throw error
     directory.incomplete = true
     run.tally.fail(entry.path, 'restore', error)
   }
+}
+
+/** Planning an entry may wait for a batch, and so meet what ended that; only a failed call is the entry's own. */
+function concernsOneEntry(error: unknown): boolean {
+  if (error instanceof StoreGone || isHoldfastError(error, 'Internal', 'Cancelled')) return false
+  return isHoldfastError(error) || typeof (error as NodeJS.ErrnoException).code === 'string'
 }
 
 interface Batches extends BatchSource {
