@@ -36,7 +36,10 @@ export function buildProgram(cli: Cli, onDone: (status: ExitStatus) => void): Co
     .version(cli.version, '-V, --version', 'print the version')
     .enablePositionalOptions()
     .exitOverride()
-    .configureHelp({ helpWidth: cli.screen.outputWidth() ?? 100 })
+    .configureHelp({
+      helpWidth: cli.screen.outputWidth() ?? 100,
+      subcommandTerm: (command) => command.name(),
+    })
     .configureOutput({
       writeOut: (text) => cli.screen.print(text.trimEnd()),
       // What commander would say about a mistake is said once, in `run`; its help for a bare group is wanted.
@@ -47,10 +50,13 @@ export function buildProgram(cli: Cli, onDone: (status: ExitStatus) => void): Co
     .command('archive')
     .summary('back up and restore files, in repositories that restic reads')
     .description(
-      'Backs up files into encrypted, deduplicated repositories in the format of restic, and restores them.\nA repository written here can be read by restic, and the other way round.',
+      'Backs up files into encrypted, deduplicated repositories in the format of restic, and restores them. A repository written here can be read by restic, and the other way round.',
     )
     .enablePositionalOptions()
   addRepositoryFlags(archive)
+  // They may stand before the verb too; the help of each verb lists them.
+  for (const option of archive.options) option.hideHelp()
+  archive.addHelpText('after', "\nRun 'holdfast archive <verb> --help' for the flags of a verb.")
   archive.addHelpText('after', environmentHelp)
   archive.commandsGroup('Verbs:')
   const context = { cli, onDone }

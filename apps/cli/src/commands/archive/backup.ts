@@ -21,7 +21,7 @@ export const backupVerb: Verb<BackupFlags, BackupOptions> = {
   path: ['backup'],
   summary: 'make a snapshot of files and directories',
   description:
-    'Makes a snapshot of the files and directories given. Only what changed since the parent snapshot is read,\nonly what the repository does not have yet is stored. Files that change or vanish while they are read are\nreported. With --stdin or --stdin-from-command a stream becomes one file.',
+    'Makes a snapshot of the files and directories given. Only what changed since the parent snapshot is read, only what the repository does not have yet is stored. Files that change or vanish while they are read are reported. With --stdin or --stdin-from-command a stream becomes one file.',
   operands: ['[path...]'],
   exit: { opens: true, incomplete: 'some files could not be read; the snapshot was made without them' },
   examples: [

@@ -34,7 +34,7 @@ export const catVerb: Verb<RepositoryFlags, CatOptions> = {
   path: ['cat'],
   summary: 'print an object of the repository as it is stored, decrypted',
   description:
-    'Prints one object: config, masterkey, or pack, blob, snapshot, index, key or lock with its id, or tree with\nsnapshot:subfolder. The master key opens everything in the repository: do not leave it lying about.',
+    'Prints one object: config, masterkey, or pack, blob, snapshot, index, key or lock with its id, or tree with snapshot:subfolder. The master key opens everything in the repository: do not leave it lying about.',
   operands: ['<kind>', '[id]'],
   exit: { opens: true },
   examples: [

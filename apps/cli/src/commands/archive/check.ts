@@ -31,7 +31,7 @@ export const checkVerb: Verb<CheckFlags, CheckOptions> = {
   path: ['check'],
   summary: 'test the repository for errors',
   description:
-    'Tests that every snapshot, directory and index is there and whole, and that every pack has the size its\nindex says. With --read-data all data is read back and compared with its hashes; --read-data-subset reads a\npart of it, so that a schedule can cover everything over time.',
+    'Tests that every snapshot, directory and index is there and whole, and that every pack has the size its index says. With --read-data all data is read back and compared with its hashes; --read-data-subset reads a part of it, so that a schedule can cover everything over time.',
   operands: [],
   exit: { opens: true },
   examples: [

@@ -27,7 +27,7 @@ export const copyVerb: Verb<CopyFlags, CopyOptions> = {
   path: ['copy'],
   summary: 'copy snapshots from another repository',
   description:
-    'Copies the snapshots named, or all that the filter admits, from the source repository into this one.\nSnapshots that are here already are left out. Data is decrypted and encrypted anew; it deduplicates with\nbackups made here only if this repository was made with --copy-chunker-params.',
+    'Copies the snapshots named, or all that the filter admits, from the source repository into this one. Snapshots that are here already are left out. Data is decrypted and encrypted anew; it deduplicates with backups made here only if this repository was made with --copy-chunker-params.',
   operands: ['[snapshot...]'],
   exit: { opens: true },
   examples: [

@@ -28,7 +28,7 @@ export const dumpVerb: Verb<DumpFlags, DumpOptions> = {
   path: ['dump'],
   summary: 'write a file, or a directory as tar, to standard output',
   description:
-    'Writes the contents of a file in a snapshot to standard output, or to --target. A directory becomes a tar\narchive; / is the whole snapshot.',
+    'Writes the contents of a file in a snapshot to standard output, or to --target. A directory becomes a tar archive; / is the whole snapshot.',
   operands: ['<snapshot[:subfolder]>', '<file>'],
   exit: { opens: true },
   examples: [

@@ -60,7 +60,7 @@ export const findVerb: Verb<FindFlags, FindOptions> = {
   path: ['find'],
   summary: 'find files by name, or blobs by id, in snapshots',
   description:
-    'Looks through snapshots for files whose names match a pattern, newest snapshot first. A pattern with a\nslash is compared with the path. With --blob, --tree or --pack the patterns are ids.',
+    'Looks through snapshots for files whose names match a pattern, newest snapshot first. A pattern with a slash is compared with the path. With --blob, --tree or --pack the patterns are ids.',
   operands: ['<pattern...>'],
   exit: { opens: true },
   examples: ["holdfast archive find '*.yml'", 'holdfast archive find --blob 420f620f --show-pack-id'],

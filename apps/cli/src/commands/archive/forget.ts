@@ -22,7 +22,7 @@ export const forgetVerb: Verb<ForgetFlags, ForgetOptions> = {
   path: ['forget'],
   summary: 'remove snapshots, by policy or by name',
   description:
-    'Removes the snapshots named, or those that the --keep flags do not keep; the policy is applied to each group\n(--group-by) by itself. Every snapshot kept is shown with the reason, with -v\nalso why the others are not. The data stays until prune is run, or\n--prune is given.',
+    'Removes the snapshots named, or those that the --keep flags do not keep; the policy is applied to each group (--group-by) by itself. Every snapshot kept is shown with the reason, with -v also why the others are not. The data stays until prune is run, or --prune is given.',
   operands: ['[snapshot...]'],
   exit: { opens: true, incomplete: 'some snapshots could not be removed' },
   examples: [

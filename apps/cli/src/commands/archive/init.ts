@@ -30,7 +30,7 @@ export const initVerb: Verb<InitFlags, InitOptions> = {
   path: ['init'],
   summary: 'make a new repository',
   description:
-    'Makes a new repository. Whoever loses its password loses the data: there is no other way in.\nWith --copy-chunker-params data copied from the source repository deduplicates with data backed up here.',
+    'Makes a new repository. Whoever loses its password loses the data: there is no other way in. With --copy-chunker-params data copied from the source repository deduplicates with data backed up here.',
   operands: [],
   exit: { opens: false },
   examples: [

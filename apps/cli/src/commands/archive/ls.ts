@@ -39,7 +39,7 @@ export const lsVerb: Verb<LsFlags, LsOptions> = {
   path: ['ls'],
   summary: 'list the files of a snapshot',
   description:
-    "Lists the files and directories of a snapshot; 'latest' is the newest that --host, --tag and --path admit.\nWith directories after it (absolute paths within the snapshot) only what is in them is listed; --recursive\nalso goes into theirs.",
+    "Lists the files and directories of a snapshot; 'latest' is the newest that --host, --tag and --path admit. With directories after it (absolute paths within the snapshot) only what is in them is listed; --recursive also goes into theirs.",
   operands: ['<snapshot[:subfolder]>', '[directory...]'],
   exit: { opens: true },
   examples: ['holdfast archive ls -l latest /etc', 'holdfast archive ls --json latest | jq -r .path'],

@@ -29,7 +29,7 @@ export const pruneVerb: Verb<PruneVerbFlags, PruneVerbOptions> = {
   path: ['prune'],
   summary: 'free the space of data that no snapshot needs',
   description:
-    'Removes data that no snapshot refers to. First it is planned, then carried out in an order that leaves\nthe repository whole wherever it is interrupted; pruning again completes the work.',
+    'Removes data that no snapshot refers to. First it is planned, then carried out in an order that leaves the repository whole wherever it is interrupted; pruning again completes the work.',
   operands: [],
   exit: { opens: true, incomplete: 'some files could not be removed; the next prune takes them' },
   examples: [

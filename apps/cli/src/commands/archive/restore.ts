@@ -38,7 +38,7 @@ export const restoreVerb: Verb<RestoreFlags, RestoreOptions> = {
   path: ['restore'],
   summary: 'restore files from a snapshot',
   description:
-    "Restores a snapshot, or with snapshot:subfolder a part of it, into a directory. Nothing is written outside\nof that directory, whatever the snapshot says. Files that are there already are compared and only what\ndiffers is written; --overwrite says which of them may be touched at all.\n\nThe snapshot is an id, the beginning of one, or 'latest' for the newest that --host, --tag and --path admit.",
+    "Restores a snapshot, or with snapshot:subfolder a part of it, into a directory. Nothing is written outside of that directory, whatever the snapshot says. Files that are there already are compared and only what differs is written; --overwrite says which of them may be touched at all.\n\nThe snapshot is an id, the beginning of one, or 'latest' for the newest that --host, --tag and --path admit.",
   operands: ['<snapshot[:subfolder]>'],
   exit: { opens: true },
   examples: [

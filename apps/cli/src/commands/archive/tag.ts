@@ -29,7 +29,7 @@ export const tagVerb: Verb<TagFlags, TagOptions> = {
   path: ['tag'],
   summary: 'change the tags of snapshots',
   description:
-    'Replaces (--set), adds or removes tags of the snapshots named, or of all that the filter admits. A snapshot\ngets a new id by it; the id it was first made with is kept in it.',
+    'Replaces (--set), adds or removes tags of the snapshots named, or of all that the filter admits. A snapshot gets a new id by it; the id it was first made with is kept in it.',
   operands: ['[snapshot...]'],
   exit: { opens: true },
   examples: ['holdfast archive tag --add release,v2 302a6ac3'],

@@ -22,7 +22,7 @@ export const unlockVerb: Verb<UnlockFlags, UnlockOptions> = {
   path: ['unlock'],
   summary: 'remove locks that dead processes left behind',
   description:
-    'Removes stale locks: those of processes that are gone from this host, and those not renewed for half an hour.\nA lock that another process holds is left alone unless --remove-all is given.',
+    'Removes stale locks: those of processes that are gone from this host, and those not renewed for half an hour. A lock that another process holds is left alone unless --remove-all is given.',
   operands: [],
   exit: { opens: true },
   addFlags: (command: Command) => {

@@ -12,7 +12,7 @@ export const keyPasswdVerb: Verb<NewKeyFlags, NewKeyOptions> = {
   path: ['key', 'passwd'],
   summary: 'change the password',
   description:
-    'Adds a key with a new password, checks that it opens the repository, and removes the key in use. Whoever has\na copy of the old key file and its password can still read the data: it is encrypted with the same master key.',
+    'Adds a key with a new password, checks that it opens the repository, and removes the key in use. Whoever has a copy of the old key file and its password can still read the data: it is encrypted with the same master key.',
   operands: [],
   exit: { opens: true },
   addFlags: (command: Command) => addNewKeyFlags(command),

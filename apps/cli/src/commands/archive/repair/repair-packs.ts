@@ -22,7 +22,7 @@ export const repairPacksVerb: Verb<RepositoryFlags, RepairPacksOptions> = {
   path: ['repair', 'packs'],
   summary: 'save what is intact in damaged packs',
   description:
-    'Takes the intact blobs out of the packs named (full ids, as check prints them), stores them anew, and removes\nthe packs. Run repair snapshots afterwards for what was lost.',
+    'Takes the intact blobs out of the packs named (full ids, as check prints them), stores them anew, and removes the packs. Run repair snapshots afterwards for what was lost.',
   operands: ['<pack...>'],
   exit: { opens: true },
   addFlags: (command: Command) => addRepositoryFlags(command),

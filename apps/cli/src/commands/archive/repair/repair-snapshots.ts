@@ -25,7 +25,7 @@ export const repairSnapshotsVerb: Verb<RepairSnapshotsFlags, RepairSnapshotsOpti
   path: ['repair', 'snapshots'],
   summary: 'make damaged snapshots restorable again, without what is lost',
   description:
-    'Makes a new snapshot of each damaged one, without the files and directories whose data is gone for good.\nRun repair index first. Where the source still exists, backing it up again is better: it brings missing\ndata back.',
+    'Makes a new snapshot of each damaged one, without the files and directories whose data is gone for good. Run repair index first. Where the source still exists, backing it up again is better: it brings missing data back.',
   operands: ['[snapshot...]'],
   exit: { opens: true },
   addFlags: (command: Command) => {
