@@ -58,6 +58,7 @@ describe.each<PeerName>(['restic-old', 'restic-new'])('against %s', (name) => {
     })
     it('both write tar archives with the same members and bytes', () => {
       const [a, b] = [restic, holdfast].map((tool) => tarListing(tool, stage.scene))
+      expect(a).toContain('sizes/524289')
       expect(b).toEqual(a)
     })
   })
@@ -107,13 +108,13 @@ function pathsOf(tool: ArchiveTool, scene: Scene): readonly string[] {
     .map((node) => `${String(node['type'])} ${String(node['path'])}`)
 }
 
-/** Through the system's tar, so that the archive is judged by a third party. */
+/** Through the system's tar, as a third party; without times, which restic rounds to seconds and Holdfast keeps. */
 function tarListing(tool: ArchiveTool, scene: Scene): string {
   const [program = '', ...leading] = tool.command
   const quoted = [program, ...leading, 'dump', 'latest', '/tree/sizes'].map((word) => `'${word}'`).join(' ')
   const shell: ArchiveTool = {
     ...tool,
-    command: ['sh', '-c', `${quoted} | tar -tv --full-time -f - | sort -k 6`],
+    command: ['sh', '-c', `${quoted} | tar -tv -f - | awk '{ print $1, $2, $3, $6 }' | sort -k 4`],
   }
   return runTool(shell, scene.at, []).stdout
 }

@@ -5,9 +5,11 @@
  */
 import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
+import { openRepository } from '../../packages/archive/src/repository/repository.ts'
+import { restoreSnapshot } from '../../packages/archive/src/restore/restore-snapshot.ts'
+import { openFilesystemStore } from '../../packages/archive/src/stores/filesystem.ts'
 import {
   type ArchiveTool,
-  describeRun,
   mustRun,
   runTool,
   startTool,
@@ -23,7 +25,7 @@ import { compareManifests, type Manifest, readManifest } from '../tree-manifest.
 export interface WalkOptions {
   readonly seed: number
   readonly steps: number
-  /** Who acts; each step draws one. The first also restores everything after each step. */
+  /** Who acts; each step draws one. The first is also the one that is killed. */
   readonly tools: readonly ArchiveTool[]
   /** Kill Holdfast's backups and prunes half way now and then. Default true. */
   readonly crashes?: boolean
@@ -90,7 +92,7 @@ export async function runWalk(options: WalkOptions): Promise<void> {
     try {
       history.push(`${step}: ${await takeStep(walk)}`)
       options.log?.(`seed ${options.seed} ${history.at(-1)}`)
-      verify(walk, walk.main)
+      await verify(walk, walk.main)
     } catch (error) {
       const replay = `HOLDFAST_WALK_SEEDS=${options.seed} HOLDFAST_WALK_STEPS=${step} npm run walk`
       throw new Error(
@@ -182,7 +184,7 @@ function drawPruneFlags(random: SeededRandom): readonly string[] {
   ])
 }
 
-function copyStep(walk: Walk, tool: ArchiveTool): string {
+async function copyStep(walk: Walk, tool: ArchiveTool): Promise<string> {
   const { main, copy } = walk
   const env = { RESTIC_FROM_PASSWORD: main.password, HOLDFAST_FROM_PASSWORD: main.password }
   mustRun(tool, { ...at(copy), env }, ['copy', '--from-repo', main.scene.repo])
@@ -195,7 +197,7 @@ function copyStep(walk: Walk, tool: ArchiveTool): string {
     if (![...copies.values()].includes(original))
       throw new Error(`copy left out the snapshot that began as ${original}`)
   }
-  verify(walk, copy)
+  await verify(walk, copy)
   mustRun(tool, at(copy), ['check', '--read-data'])
   return 'copy to the second repository'
 }
@@ -284,22 +286,42 @@ async function crashStep(walk: Walk): Promise<string> {
   return `kill ${args.join(' ')} after ${delay} ms, unlock`
 }
 
-function verify(walk: Walk, side: Side): void {
-  const [tool] = walk.options.tools
-  if (tool === undefined) throw new Error('a walk needs a tool')
-  const present = snapshotFiles(side).toSorted()
+/** Every retained snapshot through the library, in this process; and one of them through a drawn program. */
+async function verify(walk: Walk, side: Side): Promise<void> {
+  const present = snapshotFiles(side).sort()
   const expected = [...side.snapshots.keys()].sort()
   if (present.join() !== expected.join()) {
     throw new Error(`snapshots ${present.join(' ')}, the model has ${expected.join(' ')}`)
   }
-  for (const [id, { manifest }] of side.snapshots) verifySnapshot(tool, side, id, manifest)
-}
-
-function verifySnapshot(tool: ArchiveTool, side: Side, id: string, manifest: Manifest): void {
+  await using repository = await openRepository(openFilesystemStore(side.scene.repo), {
+    password: side.password,
+  })
+  await repository.loadIndex()
+  for (const [id, { manifest }] of side.snapshots) {
+    const { tree } = JSON.parse(String(await repository.loadUnpacked('snapshot', id))) as {
+      readonly tree: string
+    }
+    const target = side.scene.fresh('restored')
+    const { errors } = await restoreSnapshot(repository, { tree, target, workers: 1 })
+    if (errors.length > 0) throw new Error(`restoring ${id}: ${JSON.stringify(errors)}`)
+    compareRestored(side, { id, target, manifest })
+  }
+  const id = walk.random.pick([...side.snapshots.keys(), ''])
+  const manifest = side.snapshots.get(id)?.manifest
+  if (manifest === undefined) return
   const target = side.scene.fresh('restored')
   const args = ['restore', '--no-lock', id, '--target', target]
-  const run = runTool(tool, at(side), args)
-  if (run.status !== 0) throw new Error(describeRun(tool, args, run))
+  mustRun(walk.random.pick(walk.options.tools), at(side), args)
+  compareRestored(side, { id, target, manifest })
+}
+
+interface RestoredSnapshot {
+  readonly id: string
+  readonly target: string
+  readonly manifest: Manifest
+}
+
+function compareRestored(side: Side, { id, target, manifest }: RestoredSnapshot): void {
   const found = readManifest(`${target}/tree`, side.scene.libc)
   const differences = compareManifests(manifest, found, socketsStayAway)
   rmSync(target, { recursive: true, force: true })
