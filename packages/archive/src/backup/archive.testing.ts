@@ -42,10 +42,10 @@ export async function diskRepository(directory: string, options: CheapInit = {})
   return await cheapRepository(openFilesystemStore(directory), options)
 }
 
-/** Backs up with two threads, and loads the index before and after, as the caller of backup would. */
+/** Backs up with one thread unless told, and loads the index before and after, as the caller of backup would. */
 export async function backUp(repository: Repository, options: BackupOptions): Promise<BackupResult> {
   await repository.loadIndex()
-  const result = await backup(repository, { workers: 2, ...options })
+  const result = await backup(repository, { workers: 1, ...options })
   await repository.loadIndex()
   return result
 }
@@ -54,7 +54,7 @@ export async function backUp(repository: Repository, options: BackupOptions): Pr
 export async function failedBackUp(repository: Repository, options: BackupOptions): Promise<unknown> {
   const before = await repository.listFiles('snapshot')
   await repository.loadIndex()
-  const error = await backup(repository, { workers: 2, ...options }).then(
+  const error = await backup(repository, { workers: 1, ...options }).then(
     () => expect.unreachable('the backup should have failed'),
     (reason: unknown) => reason,
   )

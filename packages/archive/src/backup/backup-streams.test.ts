@@ -13,6 +13,7 @@ import {
   nodeAt,
   noise,
 } from './archive.testing.ts'
+import type { BackupResult } from './backup.ts'
 
 const MIB = 1024 * 1024
 /** What a stream is gathered into before it is cut. */
@@ -53,8 +54,8 @@ describe('a stream', () => {
     const streams = sizes.map(([length, size]) =>
       stream(`/dump/${length}-${size}`, source.subarray(0, length), size),
     )
-    asStreams = await backUp(repository, { streams })
-    asFiles = await backUp(repository, { paths: [scratch] })
+    asStreams = await backUp(repository, { streams, workers: 2 })
+    asFiles = await backUp(repository, { paths: [scratch], workers: 2 })
   })
   afterAll(async () => await repository[Symbol.asyncDispose]())
 
