@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { jsonLine } from './json-line.ts'
-import { quoteName } from './quote-name.ts'
+import { escapeControls, quoteName } from './quote-name.ts'
 
 test.each([
   ['/srv/a b', '/srv/a b'],
@@ -17,4 +17,9 @@ test('inode numbers above 2^53 keep every digit in JSON, and names that are not 
   expect(jsonLine({ inode: 18_446_744_073_709_551_615n, name: 'bad\udcff' })).toBe(
     '{"inode":18446744073709551615,"name":"bad\ufffd"}',
   )
+})
+
+test('a line of output keeps its line ends and tabs, and nothing else that moves a cursor', () => {
+  expect(escapeControls('a\n\tb')).toBe('a\n\tb')
+  expect(escapeControls('gone\r\u001b[2K\u009bok \u202e')).toBe('gone\\r\\x1b[2K\\u009bok \\u202e')
 })

@@ -41,3 +41,17 @@ function escapeCharacter(character: string): string {
   }
   return character
 }
+
+/**
+ * A line of output with everything that could steer a terminal or reorder text written as an escape.
+ * Line ends and tabs stay; so does JSON, which has no such characters outside of its own escapes.
+ */
+export function escapeControls(line: string): string {
+  if (!steering.test(line) && line.isWellFormed()) return line
+  let escaped = ''
+  for (const character of line)
+    escaped += steering.test(character) || !character.isWellFormed() ? escapeCharacter(character) : character
+  return escaped
+}
+
+const steering = /(?![\n\t])[\p{Control}\u202a-\u202e\u2066-\u2069]/u

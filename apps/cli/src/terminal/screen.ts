@@ -1,11 +1,13 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
+import { escapeControls } from './quote-name.ts'
 
 type TerminalStream = Writable & { readonly isTTY?: boolean; readonly columns?: number }
 
 /**
  * Standard output and standard error as one thing, because on a terminal they are: the live status
  * at the bottom is taken away before a line is printed on either, and drawn again with the next one.
+ * Lines lose their control characters on the way: names of files come from anywhere.
  */
 export interface Screen {
   /** Whether a live status can be shown. */
@@ -71,13 +73,13 @@ export function openScreen({ output, errors, colour, onBroken }: ScreenOptions):
     statusWidth: () => errors.columns ?? 80,
     print: (line) => {
       if (sharesTerminal) eraseStatus()
-      gathered += `${line}\n`
+      gathered += `${escapeControls(line)}\n`
       if (sharesTerminal || gathered.length >= gatherBytes) flush()
     },
     warn: (line) => {
       flush()
       eraseStatus()
-      if (!broken) errors.write(`${line}\n`)
+      if (!broken) errors.write(`${escapeControls(line)}\n`)
     },
     ask: (text) => {
       flush()
@@ -96,7 +98,7 @@ export function openScreen({ output, errors, colour, onBroken }: ScreenOptions):
     },
     drained: async () => {
       flush()
-      await Promise.all([output, errors].map((stream) => settled(stream)))
+      await Promise.all([output, errors].map((stream) => emptied(stream)))
     },
   }
 }
@@ -105,4 +107,13 @@ async function settled(stream: TerminalStream): Promise<void> {
   while (stream.writableNeedDrain && !stream.destroyed && stream.errored === null) {
     await Promise.race([once(stream, 'drain'), once(stream, 'close')]).catch(() => undefined)
   }
+}
+
+/** Resolves when the stream has handed over all it was given, or cannot. */
+async function emptied(stream: TerminalStream): Promise<void> {
+  if (stream.destroyed || stream.errored !== null) return
+  await new Promise<void>((resolve) => {
+    stream.once('close', resolve)
+    stream.write('', () => resolve())
+  })
 }

@@ -2,12 +2,14 @@ import type { StoredSnapshot, TreeNode } from '@holdfast/archive'
 import { HoldfastError } from '@holdfast/contract'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { errorAsJson, formatError } from '../../terminal/print-error.ts'
+import { backupEventJson } from './backup-output.ts'
 import { streamPath } from './backup-source.ts'
 import { patternLines, rawNames, verbatimLines } from './file-lists.ts'
 import { findPattern } from './find.ts'
 import { sortNodes } from './ls.ts'
 import { formatMode } from './mode-text.ts'
 import { formatNode, nodeJson } from './node-text.ts'
+import { restoreEventJson } from './restore.ts'
 import { snapshotJson } from './snapshot-json.ts'
 import { describeSnapshot, formatSnapshots } from './snapshot-text.ts'
 import { groupsJson, keepLatest } from './snapshots.ts'
@@ -185,5 +187,40 @@ test('an error is what, where and what to do; in JSON it carries its exit code a
     error: 'WrongPassword',
     place: 'keys',
     guidance: 'Look again.',
+  })
+})
+
+test('a status has no members but those restic documents', () => {
+  const status = {
+    kind: 'status',
+    phase: 'x',
+    filesDone: 1,
+    filesTotal: 2,
+    bytesDone: 10,
+    bytesTotal: 40,
+    errors: 1,
+    currentFiles: ['/a'],
+  } as const
+  const measure = { status, elapsedMs: 5000, bytesPerSecond: 10 }
+  expect(backupEventJson(0, () => 5000)(status, measure)).toEqual({
+    message_type: 'status',
+    seconds_elapsed: 5,
+    seconds_remaining: 3,
+    percent_done: 0.25,
+    total_files: 2,
+    files_done: 1,
+    total_bytes: 40,
+    bytes_done: 10,
+    error_count: 1,
+    current_files: ['/a'],
+  })
+  expect(JSON.parse(JSON.stringify(restoreEventJson(status, measure)))).toEqual({
+    message_type: 'status',
+    seconds_elapsed: 5,
+    percent_done: 0.25,
+    total_files: 2,
+    files_restored: 1,
+    total_bytes: 40,
+    bytes_restored: 10,
   })
 })
