@@ -80,10 +80,8 @@ export class WorkerPool<Job, Result> {
     worker?: number,
   ): Promise<{ readonly result: Promise<Result> }> {
     await this.#admit()
-    const member = worker === undefined ? await this.#freeMember() : this.#members[worker]
-    if (member === undefined) throw new HoldfastError('Internal', `there is no worker ${worker}`)
+    const member = worker === undefined ? await this.#takePlace() : this.#pinnedPlace(worker)
     if (this.#broken !== undefined) throw this.#broken
-    member.outstanding++
     const id = ++this.#lastJob
     const result = new Promise<Result>((resolve, reject) => this.#jobs.set(id, { resolve, reject, member }))
     // the caller may look at it only later; a rejection meanwhile is not an unhandled one
@@ -141,11 +139,22 @@ export class WorkerPool<Job, Result> {
     this.#forPlace.shift()?.()
   }
 
-  async #freeMember(): Promise<Member> {
+  #pinnedPlace(worker: number): Member {
+    const member = this.#members[worker]
+    if (member === undefined) throw new HoldfastError('Internal', `there is no worker ${worker}`)
+    member.outstanding++
+    return member
+  }
+
+  /** Counts the place as taken before anybody else can look: many may be asking at once. */
+  async #takePlace(): Promise<Member> {
     for (;;) {
       if (this.#broken !== undefined) throw this.#broken
       const least = this.#members.reduce((a, b) => (b.outstanding < a.outstanding ? b : a))
-      if (least.outstanding < this.#depth) return least
+      if (least.outstanding < this.#depth) {
+        least.outstanding++
+        return least
+      }
       await new Promise<void>((resolve) => this.#forPlace.push(resolve))
     }
   }
