@@ -2,7 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { HoldfastError } from '@holdfast/contract'
 import type { Hex } from '../format/ids.ts'
 import type { BlobStore } from '../stores/blob-store.ts'
-import { filesystemError } from '../stores/filesystem-error.ts'
+import { errnoOf, filesystemError } from '../stores/filesystem-error.ts'
 import { filesystemPath } from '../stores/filesystem-path.ts'
 
 /** Pack files kept open; trees lie close together in few packs. */
@@ -40,8 +40,10 @@ export function openPackReader(store: BlobStore): PackReader {
   return {
     async read(packId, offset, length) {
       const bytes = Buffer.allocUnsafeSlow(length)
-      if (readFully({ descriptor, directory }, packId, { bytes, offset }) === length)
-        return await Promise.resolve(bytes)
+      const count = readFully({ descriptor, directory }, packId, { bytes, offset })
+      if (count === length) return bytes
+      // the store can tell a pack that is gone from a repository that is
+      if (count === undefined) return await store.load({ type: 'pack', id: packId }, { offset, length })
       throw new HoldfastError('Damaged', `pack ${packId} ends before offset ${offset + length}`, {
         place: `pack ${packId}, offset ${offset}`,
       })
@@ -53,11 +55,12 @@ export function openPackReader(store: BlobStore): PackReader {
   }
 }
 
+/** The bytes read, or undefined when there is no such pack. */
 function readFully(
   local: { readonly descriptor: (packId: Hex) => number; readonly directory: string },
   packId: Hex,
   into: { readonly bytes: Buffer; readonly offset: number },
-): number {
+): number | undefined {
   const { bytes, offset } = into
   try {
     const fd = local.descriptor(packId)
@@ -67,6 +70,7 @@ function readFully(
     }
     return done
   } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined
     throw filesystemError(error, 'read', filesystemPath(local.directory, { type: 'pack', id: packId }))
   }
 }
