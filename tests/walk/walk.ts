@@ -288,8 +288,8 @@ async function crashStep(walk: Walk): Promise<string> {
 
 /** Every retained snapshot through the library, in this process; and one of them through a drawn program. */
 async function verify(walk: Walk, side: Side): Promise<void> {
-  const present = snapshotFiles(side).sort()
-  const expected = [...side.snapshots.keys()].sort()
+  const present = snapshotFiles(side).toSorted()
+  const expected = [...side.snapshots.keys()].toSorted()
   if (present.join() !== expected.join()) {
     throw new Error(`snapshots ${present.join(' ')}, the model has ${expected.join(' ')}`)
   }

@@ -31,8 +31,9 @@ function runUnder(runtime) {
     stdio: 'inherit',
     env: { ...process.env, HOLDFAST_REEXECUTED: '1' },
   })
-  for (const signal of ['SIGINT', 'SIGHUP'])
-    process.on(signal, () => process.stdin.isTTY || child.kill(signal))
+  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
+  // restic's unlock sends SIGHUP to see whether the holder of a lock lives
+  process.on('SIGHUP', () => undefined)
   process.on('SIGTERM', () => child.kill('SIGTERM'))
   child.on('error', (error) => fail('cannot start ' + runtime + ': ' + error.message))
   child.on('exit', (code, signal) => {
@@ -58,9 +59,9 @@ if (!isNewEnough(process.versions.node)) {
         process.versions.node +
         '. Install it from https://nodejs.org, or run npm ci to get the locked one.',
     )
-} else if (!existsSync(join(here, '..', 'dist', 'main.js'))) {
+} else if (!existsSync(join(here, '..', 'dist', 'bundle', 'main.js'))) {
   fail('the command is not built. Run npm run build in the repository first.')
 } else {
-  const { main } = await import('../dist/main.js')
+  const { main } = await import('../dist/bundle/main.js')
   await main()
 }

@@ -38,9 +38,12 @@ export async function main(): Promise<void> {
   process.exit(outputGone ? exitStatus.brokenPipe : status)
 }
 
-/** The first signal ends the work in order (locks are released); the second ends the process at once. */
+/**
+ * The first signal ends the work in order (locks are released); the second ends the process at once. SIGHUP is not
+ * one of them: restic's unlock sends it to find out whether the holder of a lock lives.
+ */
 function stopOnSignals(stop: AbortController, cli: Cli): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted) process.exit(exitStatus.interrupted)
       stop.abort(new HoldfastError('Cancelled', `stopped by ${signal}`))
