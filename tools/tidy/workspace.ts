@@ -113,7 +113,8 @@ function referencesOf(tsconfig: TrackedFile | undefined, directory: string): rea
 
 /** Built files are reached through the source they are built from. */
 function toSource(paths: ReadonlySet<string>, path: string): string | undefined {
-  const source = path.replace('/dist/', '/src/')
+  // the command is started from its bundle, which is made of dist
+  const source = path.replace('/dist/bundle/', '/src/').replace('/dist/', '/src/')
   const candidates = [path, source, source.replace(/\.js$/, '.ts')]
   return candidates.find((candidate) => paths.has(candidate))
 }

@@ -195,7 +195,9 @@ export function serveJobs<Job, Result>(
 ): JobServer {
   const port = ownPort()
   let last: Promise<void> = Promise.resolve()
+  let ending = false
   const answer = async (id: number, job: Job): Promise<void> => {
+    if (ending) return
     try {
       const { result, transfer } = await handle(job)
       port.postMessage({ jobDone: id, result }, transfer ?? [])
@@ -211,9 +213,11 @@ export function serveJobs<Job, Result>(
         | { readonly message: unknown }
         | { readonly end: true },
     ) => {
-      // in a worker thread this ends the thread, not the process
-      if ('end' in envelope) process.exit()
-      else if ('message' in envelope) onMessage(envelope.message)
+      // with its port closed and its jobs passed over, nothing keeps the thread
+      if ('end' in envelope) {
+        ending = true
+        port.close()
+      } else if ('message' in envelope) onMessage(envelope.message)
       else last = last.then(async () => await answer(envelope.id, envelope.job))
     },
   )
