@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -86,6 +87,30 @@ describe('a life', () => {
     expect(out).toContain('/src/a.txt')
     expect(out).toContain('Would restore')
     expect(existsSync(join(dir, 'never'))).toBe(false)
+  })
+
+  test('a command that is backed up never sees the password of the repository', () => {
+    const seen = ['backup', '--stdin-filename', 'env.txt', '--stdin-from-command', '--', 'env']
+    expect(
+      archive(seen, { RESTIC_PASSWORD: 'x', HOLDFAST_FROM_PASSWORD: 'y', PGPASSWORD: 'kept' }).status,
+    ).toBe(0)
+    const { stdout } = archive(['dump', 'latest', '/env.txt'])
+    expect(stdout).toContain('PGPASSWORD=kept')
+    expect(stdout).not.toMatch(/HOLDFAST_(FROM_)?PASSWORD|RESTIC_PASSWORD/)
+  })
+
+  test('files cut by length share every piece that a change in place left alone', () => {
+    const path = join(dir, 'table.db')
+    const table = randomBytes(4 * 1024 * 1024)
+    writeFileSync(path, table)
+    const backup = ['backup', '--json', '--fixed-chunks', '128K', path]
+    expect(archive(backup).status).toBe(0)
+    table.writeUInt8(table.readUInt8(1_000_000) ^ 1, 1_000_000)
+    writeFileSync(path, table)
+    const lines = archive(backup).stdout.trim().split('\n')
+    const { data_blobs: dataBlobs } = JSON.parse(lines.at(-1) ?? '{}') as { data_blobs?: number }
+    expect(dataBlobs).toBe(1)
+    expect(archive(['backup', '--fixed-chunks', '1K', path]).stderr).toContain('a size from 64K to 8M')
   })
 
   test('a stream from standard input and one from a command become files', () => {

@@ -2,6 +2,7 @@ import type { GroupBy } from '@holdfast/archive'
 import { parseGroupBy } from '@holdfast/archive'
 import { HoldfastError } from '@holdfast/contract'
 import type { Command } from 'commander'
+import { invalidFlag } from '../../values/invalid-flag.ts'
 import { parseWhen } from '../../values/parse-when.ts'
 import { repeated, repeatedText } from '../../values/repeated.ts'
 import { size } from '../../values/size.ts'
@@ -30,6 +31,8 @@ export interface BackupOptions extends CommonOptions {
   readonly withAtime: boolean
   readonly ignoreCtime: boolean
   readonly ignoreInode: boolean
+  /** Bytes of a chunk when files are cut by length; 0 to cut them by content. */
+  readonly fixedChunkBytes: number
   readonly scan: boolean
   readonly skipIfUnchanged: boolean
   readonly readConcurrency: number | undefined
@@ -76,6 +79,7 @@ export interface BackupFlags extends RepositoryFlags {
   readonly host?: string
   readonly ignoreCtime?: boolean
   readonly ignoreInode?: boolean
+  readonly fixedChunks?: number
   readonly scan?: boolean
   readonly oneFileSystem?: boolean
   readonly parent?: string
@@ -129,6 +133,11 @@ export function addBackupFlags(command: Command): void {
     .option('--with-atime', 'record access times')
     .option('--ignore-ctime', 'a changed ctime alone is no change')
     .option('--ignore-inode', 'a changed inode or ctime alone is no change')
+    .option(
+      '--fixed-chunks <size>',
+      'cut files by length instead of by content: 128K suits databases and images changed in place',
+      chunkSize,
+    )
     .option('--no-scan', 'do not add up the sizes beforehand: no percentage, fewer reads')
     .option(
       '--read-concurrency <n>',
@@ -139,6 +148,15 @@ export function addBackupFlags(command: Command): void {
     .option('--stdin-filename <name>', "its name in the snapshot (default 'stdin')")
     .option('--stdin-from-command', 'run the arguments as a command and back up what it prints')
   addRepositoryFlags(command)
+}
+
+/** What fits a worker's memory, and does not drown the index. */
+const chunkBounds = { least: 64 * 1024, most: 8 * 1024 * 1024 }
+
+function chunkSize(given: string): number {
+  const bytes = size('--fixed-chunks')(given)
+  if (bytes >= chunkBounds.least && bytes <= chunkBounds.most) return bytes
+  throw invalidFlag('--fixed-chunks', given, 'a size from 64K to 8M')
 }
 
 /** Flags, operands and environment as one value. Pure but for the files that name a repository. */
@@ -164,6 +182,7 @@ export function parseBackup({ operands, flags, environment }: Given<BackupFlags>
     withAtime: flags.withAtime === true,
     ignoreCtime: flags.ignoreCtime === true,
     ignoreInode: flags.ignoreInode === true,
+    fixedChunkBytes: flags.fixedChunks ?? 0,
     scan: flags.scan !== false,
     skipIfUnchanged: flags.skipIfUnchanged === true,
     readConcurrency,

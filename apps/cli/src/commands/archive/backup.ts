@@ -92,6 +92,7 @@ function archiveOptions(options: BackupOptions, cli: Cli): ArchiveBackupOptions 
       ignoreCtime: options.ignoreCtime,
       ignoreInode: options.ignoreInode,
       withAtime: options.withAtime,
+      fixedChunkBytes: options.fixedChunkBytes,
     },
     programVersion: `holdfast ${cli.version}`,
     dryRun: options.dryRun,

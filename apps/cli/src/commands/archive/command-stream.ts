@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { HoldfastError } from '@holdfast/contract'
+import type { Cli } from '../../cli.ts'
 
 const tailBytes = 2000
 
@@ -9,10 +10,11 @@ const tailBytes = 2000
  */
 export async function* runCommandStream(
   command: readonly string[],
-  context: { readonly signal: AbortSignal },
+  context: { readonly signal: AbortSignal; readonly cli: Pick<Cli, 'environment'> },
 ): AsyncGenerator<Uint8Array> {
   const [program = '', ...words] = command
-  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], signal: context.signal })
+  const env = withoutPasswords(context.cli.environment.variables)
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], signal: context.signal, env })
   let lastErrors = ''
   child.stderr.setEncoding('utf8')
   child.stderr.on('data', (text: string) => {
@@ -31,6 +33,14 @@ export async function* runCommandStream(
   } finally {
     child.kill()
   }
+}
+
+/** The command dumps data; what opens the repository is none of its business. */
+export function withoutPasswords(
+  variables: Readonly<Record<string, string | undefined>>,
+): Record<string, string | undefined> {
+  const kept = Object.entries(variables).filter(([name]) => !/^(HOLDFAST|RESTIC)_(FROM_)?PASSWORD/.test(name))
+  return Object.fromEntries(kept)
 }
 
 function commandFailed(program: string, failure: string, lastErrors: string): HoldfastError {
