@@ -283,12 +283,18 @@ function startWorkers(repository: Repository, options: BackupOptions, rules: Rea
     packedBytes: () => packedBytes,
     chains: (onBytes) => (chains ??= createSegmentChains(pool, { onBytes, signal: options.signal })),
     async flush() {
-      const numbers = Array.from({ length: pool.size }, (_, i) => i)
-      const results = await Promise.all(
-        numbers.map(async (i) => (await pool.run({ kind: 'flush' }, [], i)) as FlushResult),
-      )
+      const results = (await pool.runOnStarted({ kind: 'flush' })) as FlushResult[]
       await settle(0)
-      return { counts: sumUp(results.map((r) => r.counts)), stages: sumUp(results.map((r) => r.stages)) }
+      return {
+        counts: sumUp(
+          results.map((r) => r.counts),
+          NOTHING_SAVED,
+        ),
+        stages: sumUp(
+          results.map((r) => r.stages),
+          {},
+        ),
+      }
     },
     async salvage() {
       // once the lock is lost, another process may already have removed packs that no index names
@@ -341,8 +347,17 @@ function workerDataFor(
   }
 }
 
-function sumUp<T extends SavedCounts | Readonly<Record<string, number>>>(parts: readonly T[]): T {
-  const sum: Record<string, number> = {}
+const NOTHING_SAVED: SavedCounts = {
+  dataBlobs: 0,
+  treeBlobs: 0,
+  dataAdded: 0,
+  dataAddedPacked: 0,
+  treeAdded: 0,
+  treeAddedPacked: 0,
+}
+
+function sumUp<T extends SavedCounts | Readonly<Record<string, number>>>(parts: readonly T[], zero: T): T {
+  const sum: Record<string, number> = { ...zero }
   for (const part of parts)
     for (const [key, value] of Object.entries(part)) sum[key] = (sum[key] ?? 0) + (value as number)
   return sum as T

@@ -39,6 +39,24 @@ describe('a worker pool', () => {
     expect(posted).toEqual([0, 1].map((worker) => ({ message: { seen: worker }, worker })))
   })
 
+  it('starts a thread only when all others are busy, and tells it what was broadcast before', async () => {
+    const pool = poolOf({ size: 3, depth: 2 })
+    expect(await pool.runOnStarted({ do: 'heard' })).toEqual([])
+    pool.broadcast('early')
+    for (let i = 0; i < 3; i++) await pool.run({ do: 'echo', value: i })
+    expect(await pool.runOnStarted({ do: 'heard' })).toEqual([['early']])
+    const held = gate()
+    const waiting = [pool.run({ do: 'wait', gate: held }), pool.run({ do: 'wait', gate: held })]
+    await turn()
+    pool.broadcast('late')
+    release(held)
+    expect(await Promise.all(waiting)).toEqual(['waited', 'waited'])
+    expect(await pool.runOnStarted({ do: 'heard' })).toEqual([
+      ['early', 'late'],
+      ['early', 'late'],
+    ])
+  })
+
   it('moves memory that an answer hands over', async () => {
     const bytes = (await poolOf().run({ do: 'move', bytes: 1000 })) as Uint8Array
     expect(bytes).toHaveLength(1000)

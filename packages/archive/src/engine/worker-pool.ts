@@ -47,12 +47,16 @@ interface Waiting<Result> {
 }
 
 /**
- * A fixed set of worker threads that answer jobs. `run` waits for a free place, so a producer that
- * awaits it is held to the pace of the workers. A thread that dies fails every job it held.
+ * Worker threads that answer jobs, each started when a job finds all others busy: a small task pays
+ * for one. `run` waits for a free place, so a producer that awaits it is held to the pace of the
+ * workers. A thread that dies fails every job it held.
  */
 export class WorkerPool<Job, Result> {
+  /** Threads there may be. */
   readonly size: number
-  readonly #members: readonly Member[]
+  readonly #options: WorkerPoolOptions
+  readonly #members: Member[] = []
+  readonly #broadcasts: unknown[] = []
   readonly #depth: number
   readonly #jobs = new Map<number, Waiting<Result>>()
   readonly #forPlace: (() => void)[] = []
@@ -64,7 +68,7 @@ export class WorkerPool<Job, Result> {
     this.size = options.size ?? Math.min(8, availableParallelism())
     this.#depth = options.depth ?? 2
     this.#admit = options.admit ?? (async () => await Promise.resolve())
-    this.#members = Array.from({ length: this.size }, (_, number) => this.#start(options, number))
+    this.#options = options
   }
 
   /** Resolves with the job's answer. `worker` pins it to one thread, regardless of how busy that is. */
@@ -90,8 +94,14 @@ export class WorkerPool<Job, Result> {
     return { result }
   }
 
-  /** Posts a message outside the job protocol to every thread. */
+  /** Runs a job on every thread that was started, regardless of how busy it is. */
+  async runOnStarted(job: Job): Promise<Result[]> {
+    return await Promise.all(this.#members.map(async ({ number }) => await this.run(job, [], number)))
+  }
+
+  /** Posts a message outside the job protocol to every thread; to those yet to start, before their first job. */
   broadcast(message: unknown): void {
+    this.#broadcasts.push(message)
     for (const member of this.#members) member.thread.postMessage({ message })
   }
 
@@ -109,7 +119,9 @@ export class WorkerPool<Job, Result> {
     await this.close()
   }
 
-  #start(options: WorkerPoolOptions, number: number): Member {
+  #startMember(): Member {
+    const options = this.#options
+    const number = this.#members.length
     const thread = new Worker(options.entry, {
       workerData: options.workerData,
       // short-lived objects die young: a small nursery keeps resident memory down
@@ -125,6 +137,8 @@ export class WorkerPool<Job, Result> {
     thread.on('exit', (code) =>
       this.#fail(new HoldfastError('Internal', `a worker thread ended with code ${code}`)),
     )
+    for (const message of this.#broadcasts) thread.postMessage({ message })
+    this.#members.push(member)
     return member
   }
 
@@ -140,8 +154,9 @@ export class WorkerPool<Job, Result> {
   }
 
   #pinnedPlace(worker: number): Member {
-    const member = this.#members[worker]
-    if (member === undefined) throw new HoldfastError('Internal', `there is no worker ${worker}`)
+    if (worker >= this.size) throw new HoldfastError('Internal', `there is no worker ${worker}`)
+    while (this.#members.length < worker) this.#startMember()
+    const member = this.#members[worker] ?? this.#startMember()
     member.outstanding++
     return member
   }
@@ -150,13 +165,20 @@ export class WorkerPool<Job, Result> {
   async #takePlace(): Promise<Member> {
     for (;;) {
       if (this.#broken !== undefined) throw this.#broken
-      const least = this.#members.reduce((a, b) => (b.outstanding < a.outstanding ? b : a))
-      if (least.outstanding < this.#depth) {
-        least.outstanding++
-        return least
+      const member = this.#leastBusy()
+      if (member.outstanding < this.#depth) {
+        member.outstanding++
+        return member
       }
       await new Promise<void>((resolve) => this.#forPlace.push(resolve))
     }
+  }
+
+  #leastBusy(): Member {
+    const [first, ...others] = this.#members
+    if (first === undefined) return this.#startMember()
+    const least = others.reduce((a, b) => (b.outstanding < a.outstanding ? b : a), first)
+    return least.outstanding > 0 && this.#members.length < this.size ? this.#startMember() : least
   }
 
   #fail(error: unknown): void {

@@ -90,27 +90,6 @@ export function buildScanJob(
   }
 }
 
-/** A question whose answer only says that the worker is there. */
-export function emptyScan(): ScanJob {
-  const none = new Uint32Array(0)
-  const columns = { directory: none, size: new Float64Array(0), mode: none, uid: none, gid: none }
-  const files = {
-    ...columns,
-    directories: [],
-    names: [],
-    flags: new Uint8Array(0),
-    times: new BigInt64Array(0),
-  }
-  return {
-    kind: 'scan',
-    file: none,
-    fileOffset: new Float64Array(0),
-    plainLength: none,
-    ids: new Uint8Array(0),
-    files: { ...files, xattrs: new Map() },
-  }
-}
-
 /** What a node says about its entry, as it is to be set. */
 export function metadataFor(node: TreeNode, settings: RestoreSettings, removeOthers: boolean): Metadata {
   const owner = settings.ownerOf(node)

@@ -4,7 +4,6 @@ import { WorkerPool, workerEntry } from '../engine/worker-pool.ts'
 import type { Posix } from '../posix/posix.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { RestoreJob, RestoreJobResult, RestoreWorkerData } from './restore-job.ts'
-import { emptyScan } from './build-jobs.ts'
 import type { RestoreSettings } from './restore-settings.ts'
 import type { LinkAnchor } from './restore-batch.ts'
 import type { Tally } from './tally.ts'
@@ -108,21 +107,9 @@ export class RestoreRun implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#closePool()
+    await this.#pool?.close()
     this.#writer?.close()
     this.target.close()
-  }
-
-  /**
-   * A thread stopped while it still loads its native module takes the whole process down, so each one
-   * answers a question first.
-   */
-  async #closePool(): Promise<void> {
-    const pool = this.#pool
-    if (pool === undefined) return
-    const workers = Array.from({ length: pool.size }, (_, worker) => pool.run(emptyScan(), [], worker))
-    await Promise.allSettled(workers)
-    await pool.close()
   }
 
   #startPool(): WorkerPool<RestoreJob, RestoreJobResult> {
