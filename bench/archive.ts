@@ -9,11 +9,12 @@
  * JSON-lines file that every measurement is appended to, `--write` updates docs/benchmarks.md. Quick look:
  * `--set large --size 256 --rounds 1`.
  */
+
+import { spawnSync } from 'node:child_process'
 import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { spawnSync } from 'node:child_process'
 import { type ArchiveTool, holdfastTool, resticTool, testPassword } from '../tests/archive-tool.ts'
 import { findPeer } from '../tests/peers.ts'
 import { changeBlocks, changeFiles, makeLarge, makeSmall } from './data-sets.ts'

@@ -2,12 +2,14 @@
  * Real directory trees from a seed: every kind of entry, size, name and attribute a backup has to keep.
  * The same seed and options give the same tree, apart from inode numbers and ctimes.
  */
+
+import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
   closeSync,
   ftruncateSync,
-  linkSync,
   lchownSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -17,7 +19,6 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { spawnSync } from 'node:child_process'
 import type { Libc } from './libc.ts'
 import { type SeededRandom, seededRandom } from './seeded-random.ts'
 import { joinBytes, readManifest } from './tree-manifest.ts'

@@ -1,6 +1,6 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { type ArchiveTool, type ToolOptions, mustRun } from './archive-tool.ts'
+import { type ArchiveTool, mustRun, type ToolOptions } from './archive-tool.ts'
 import { type Libc, openLibc } from './libc.ts'
 import { compareManifests, type Manifest, type ManifestTolerance, readManifest } from './tree-manifest.ts'
 

@@ -2,8 +2,8 @@
 import {
   createServer,
   type IncomingMessage,
-  request,
   type RequestListener,
+  request,
   type ServerResponse,
 } from 'node:http'
 import { createServer as createTlsServer, type ServerOptions } from 'node:https'

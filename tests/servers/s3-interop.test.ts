@@ -8,9 +8,9 @@ import {
   mustRun,
   resticTool,
   runTool,
-  testPassword,
   type ToolOptions,
   type ToolRun,
+  testPassword,
 } from '../archive-tool.ts'
 import { makeTree } from '../make-tree.ts'
 import { findPeer, type PeerName } from '../peers.ts'

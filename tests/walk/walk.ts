@@ -3,8 +3,9 @@
  * snapshot must restore to. After every step each retained snapshot is restored and compared. The same seed
  * takes the same steps (crash points apart: those depend on time).
  */
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+
 import { once } from 'node:events'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { openRepository } from '../../packages/archive/src/repository/repository.ts'
 import { restoreSnapshot } from '../../packages/archive/src/restore/restore-snapshot.ts'
 import { openFilesystemStore } from '../../packages/archive/src/stores/filesystem.ts'
@@ -13,8 +14,8 @@ import {
   mustRun,
   runTool,
   startTool,
-  testPassword,
   type ToolOptions,
+  testPassword,
 } from '../archive-tool.ts'
 import { type CheapRepository, makeCheapRepository } from '../cheap-repository.ts'
 import { makeTree, mutateTree } from '../make-tree.ts'

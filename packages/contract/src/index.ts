@@ -1,1 +1,7 @@
-export { type ErrorCode, HoldfastError, type HoldfastErrorOptions, isHoldfastError, type Retry } from './holdfast-error.ts'
+export {
+  type ErrorCode,
+  HoldfastError,
+  type HoldfastErrorOptions,
+  isHoldfastError,
+  type Retry,
+} from './holdfast-error.ts'

@@ -15,12 +15,12 @@ import { findPeer } from '../../../../tests/peers.ts'
 import { seededRandom } from '../../../../tests/seeded-random.ts'
 import type { Hex } from '../format/ids.ts'
 import type { TreeNode } from '../format/tree.ts'
-import { initRepository, type InitRepositoryOptions } from '../repository/init-repository.ts'
+import { type InitRepositoryOptions, initRepository } from '../repository/init-repository.ts'
 import type { Repository } from '../repository/repository.ts'
 import type { BlobStore } from '../stores/blob-store.ts'
 import { openFilesystemStore } from '../stores/filesystem.ts'
 import { openMemoryStore } from '../stores/memory.ts'
-import { backup, type BackupOptions, type BackupResult } from './backup.ts'
+import { type BackupOptions, type BackupResult, backup } from './backup.ts'
 
 export type CheapInit = Partial<InitRepositoryOptions>
 

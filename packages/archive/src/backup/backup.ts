@@ -1,8 +1,8 @@
 import { hostname, userInfo } from 'node:os'
 import { resolve } from 'node:path'
 import { HoldfastError, isHoldfastError } from '@holdfast/contract'
-import { WorkerPool, workerEntry } from '../engine/worker-pool.ts'
 import { DEFAULT_PACK_BYTES } from '../engine/pack-builder.ts'
+import { WorkerPool, workerEntry } from '../engine/worker-pool.ts'
 import { formatGoTime, parseGoTime } from '../format/go-time.ts'
 import type { Hex } from '../format/ids.ts'
 import {
@@ -28,8 +28,8 @@ import type {
   ReadingRules,
   SavedCounts,
 } from './backup-job.ts'
-import { openSelection, type Selection } from './exclude.ts'
 import { chooseParent } from './choose-parent.ts'
+import { openSelection, type Selection } from './exclude.ts'
 import { saveRoots } from './save-roots.ts'
 import { createSegmentChains } from './segment-chain.ts'
 import { createNodeMaker } from './stat-node.ts'

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, symlinkSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { fc } from '../engine/property.testing.ts'
 import { openPrimitives } from '../engine/primitives.ts'
+import { fc } from '../engine/property.testing.ts'
 import { sha256Hex } from '../format/ids.ts'
 import { openKernel } from '../kernel/kernel.ts'
 import { openPosix } from '../posix/posix.ts'

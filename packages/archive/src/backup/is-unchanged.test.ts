@@ -1,8 +1,8 @@
 import { lstatSync, utimesSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import type { TreeNode } from '../format/tree.ts'
 import { openAccounts } from '../posix/accounts.ts'
 import { scratchDirectory } from '../posix/scratch-directory.testing.ts'
-import type { TreeNode } from '../format/tree.ts'
 import { isUnchanged } from './is-unchanged.ts'
 import { createNodeMaker } from './stat-node.ts'
 

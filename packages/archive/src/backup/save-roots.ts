@@ -21,7 +21,7 @@ import {
   type TargetTree,
   targetTree,
 } from './target-tree.ts'
-import { directoryCode, encode, type EncodedNode, type PendingNodes, type TreeSaver } from './tree-saver.ts'
+import { directoryCode, type EncodedNode, encode, type PendingNodes, type TreeSaver } from './tree-saver.ts'
 
 export interface RootParts {
   readonly repository: Repository

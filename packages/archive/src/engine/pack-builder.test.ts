@@ -4,8 +4,8 @@ import { sha256Hex } from '../format/ids.ts'
 import { type BlobType, decodePackHeader } from '../format/pack-header.ts'
 import { randomMasterKey } from '../repository/master-key.ts'
 import { createPackBuilder, createVerifier, type FinishedPack, type PackBuilder } from './pack-builder.ts'
-import { fc, test } from './property.testing.ts'
 import { openPrimitives, type Primitives } from './primitives.ts'
+import { fc, test } from './property.testing.ts'
 import { openSealer, SEAL_OVERHEAD, type Sealer } from './sealer.ts'
 
 const masterKey = randomMasterKey()

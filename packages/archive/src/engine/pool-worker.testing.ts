@@ -1,6 +1,6 @@
-import { HoldfastError } from '@holdfast/contract'
 import { readFileSync } from 'node:fs'
 import { workerData } from 'node:worker_threads'
+import { HoldfastError } from '@holdfast/contract'
 import { serveJobs } from './worker-pool.ts'
 
 export type TestJob =

@@ -1,10 +1,10 @@
 import { createCipheriv, createHash, randomBytes } from 'node:crypto'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { fc, test } from './property.testing.ts'
 import { describe, expect, it } from 'vitest'
 import { openNativePrimitives } from './native-primitives.ts'
 import { openPortablePrimitives } from './portable-primitives.ts'
 import { openPrimitives, type Primitives } from './primitives.ts'
+import { fc, test } from './property.testing.ts'
 
 const native = openNativePrimitives(2)
 const implementations: readonly (readonly [string, Primitives])[] = [

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { TestJob } from './pool-worker.testing.ts'
-import { WorkerPool, workerEntry, type WorkerPoolOptions } from './worker-pool.ts'
+import { WorkerPool, type WorkerPoolOptions, workerEntry } from './worker-pool.ts'
 
 const open: WorkerPool<TestJob, unknown>[] = []
 function poolOf(options: Partial<WorkerPoolOptions> = {}): WorkerPool<TestJob, unknown> {

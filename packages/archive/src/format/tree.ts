@@ -24,7 +24,7 @@ import {
   spanIs,
   unexpected,
 } from './json-scanner.ts'
-import { newNodeMemo, type NodeMemo, scanNode } from './scan-node.ts'
+import { type NodeMemo, newNodeMemo, scanNode } from './scan-node.ts'
 import type { TreeNode } from './tree-node.ts'
 
 export { encodeNode } from './encode-node.ts'

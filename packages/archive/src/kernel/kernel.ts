@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { multiplyModulo, modulo, POLYNOMIAL_DEGREE } from './polynomial.ts'
+import { modulo, multiplyModulo, POLYNOMIAL_DEGREE } from './polynomial.ts'
 
 /** Chunk bounds of restic's chunker, in bytes. */
 export const MIN_CHUNK_BYTES = 512 * 1024

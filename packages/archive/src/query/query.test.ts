@@ -19,7 +19,7 @@ import { findEntries, findObjects } from './find-entries.ts'
 import { findSubtree, splitSnapshotPath } from './find-subtree.ts'
 import { listTree } from './list-tree.ts'
 import { resolveTree } from './resolve-tree.ts'
-import { stats, type StatsMode } from './stats.ts'
+import { type StatsMode, stats } from './stats.ts'
 
 const peer = findPeer('restic-new')
 

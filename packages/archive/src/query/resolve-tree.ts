@@ -1,6 +1,6 @@
-import { findSnapshot, type SnapshotFilter } from '../repository/load-snapshots.ts'
 import type { Hex } from '../format/ids.ts'
 import type { StoredSnapshot } from '../format/snapshot.ts'
+import { findSnapshot, type SnapshotFilter } from '../repository/load-snapshots.ts'
 import type { Repository } from '../repository/repository.ts'
 import { findSubtree, splitSnapshotPath } from './find-subtree.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { fc, test } from '../engine/property.testing.ts'
-import { encodeIndexFile, type IndexPack } from '../format/index-file.ts'
 import { type Hex, sha256Hex } from '../format/ids.ts'
+import { encodeIndexFile, type IndexPack } from '../format/index-file.ts'
 import type { BlobType } from '../format/pack-header.ts'
 import { type BlobIndex, type BlobLocation, createBlobIndex } from './blob-index.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { cheapRepository } from '../backup/archive.testing.ts'
-import { decodeIndexFile } from '../format/index-file.ts'
 import { sha256Hex } from '../format/ids.ts'
+import { decodeIndexFile } from '../format/index-file.ts'
 import { indexEntry, openIndexWriter } from './index-writer.ts'
 
 const packOf = (number: number, count: number) => ({

@@ -1,25 +1,25 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setImmediate as nextTick, setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextTick } from 'node:timers/promises'
 import { HoldfastError } from '@holdfast/contract'
 import { describe, expect, it } from 'vitest'
 import { resticTool, testPassword } from '../../../../tests/archive-tool.ts'
 import { findPeer } from '../../../../tests/peers.ts'
+import { formatGoTime } from '../format/go-time.ts'
+import { isHex } from '../format/ids.ts'
+import { encodeLockFile, type LockFile } from '../format/lock-file.ts'
 import { makeRealRepository, type RealRepository } from '../maintain/real-repository.testing.ts'
 import type { BlobStore } from '../stores/blob-store.ts'
 import { openMemoryStore } from '../stores/memory.ts'
 import { wrapStore } from '../stores/wrap/wrap-store.ts'
-import { formatGoTime } from '../format/go-time.ts'
-import { isHex } from '../format/ids.ts'
-import { encodeLockFile, type LockFile } from '../format/lock-file.ts'
 import { initRepository } from './init-repository.ts'
 import {
   currentOwner,
   isStaleLock,
-  listLocks,
   type LockClock,
   type LockOwner,
+  listLocks,
   removeStaleLocks,
   withLock,
 } from './locks.ts'

@@ -1,5 +1,5 @@
-import { nameToBytes } from '../format/byte-name.ts'
 import { HoldfastError } from '@holdfast/contract'
+import { nameToBytes } from '../format/byte-name.ts'
 import { mayOverwrite } from './decide-node.ts'
 import type { LinkAnchor, PlannedLink } from './restore-batch.ts'
 import type { RestoreRun } from './restore-run.ts'

@@ -1,7 +1,7 @@
 import { HoldfastError, isHoldfastError } from '@holdfast/contract'
 import { parseGoTime } from '../format/go-time.ts'
 import type { TreeNode } from '../format/tree.ts'
-import { treesAhead, type TreeEvent, walkTree } from '../query/walk-tree.ts'
+import { type TreeEvent, treesAhead, walkTree } from '../query/walk-tree.ts'
 import { type BatchSource, type Entry, planFile } from './plan-entries.ts'
 import { createBatch, FIRST_BATCH, isFull, nextLimits, type RestoreBatch } from './restore-batch.ts'
 import { type RestoreRun, StoreGone } from './restore-run.ts'
