@@ -44,17 +44,6 @@ export function readManifest(root: string, libc: Libc): Manifest {
   return manifest
 }
 
-/** One hash over everything a manifest holds: equal exactly when the manifests are. */
-export function manifestHash(manifest: Manifest): string {
-  const hash = createHash('sha256')
-  for (const [path, entry] of manifest) {
-    hash.update(
-      `${JSON.stringify(path)} ${JSON.stringify(entry, (_, v: unknown) => (typeof v === 'bigint' ? String(v) : v))}\n`,
-    )
-  }
-  return hash.digest('hex')
-}
-
 export interface ManifestTolerance {
   /** Types that the restoring tool does not recreate (restic: sockets). */
   readonly absentTypes?: readonly string[]

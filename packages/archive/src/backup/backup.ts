@@ -285,16 +285,7 @@ function startWorkers(repository: Repository, options: BackupOptions, rules: Rea
     async flush() {
       const results = (await pool.runOnStarted({ kind: 'flush' })) as FlushResult[]
       await settle(0)
-      return {
-        counts: sumUp(
-          results.map((r) => r.counts),
-          NOTHING_SAVED,
-        ),
-        stages: sumUp(
-          results.map((r) => r.stages),
-          {},
-        ),
-      }
+      return sumUpResults(results)
     },
     async salvage() {
       // once the lock is lost, another process may already have removed packs that no index names
@@ -354,6 +345,19 @@ const NOTHING_SAVED: SavedCounts = {
   dataAddedPacked: 0,
   treeAdded: 0,
   treeAddedPacked: 0,
+}
+
+function sumUpResults(results: readonly FlushResult[]): FlushResult {
+  return {
+    counts: sumUp(
+      results.map((r) => r.counts),
+      NOTHING_SAVED,
+    ),
+    stages: sumUp(
+      results.map((r) => r.stages),
+      {},
+    ),
+  }
 }
 
 function sumUp<T extends SavedCounts | Readonly<Record<string, number>>>(parts: readonly T[], zero: T): T {

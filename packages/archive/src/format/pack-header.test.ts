@@ -40,9 +40,9 @@ describe('pack headers', () => {
 
   it.each([
     ['an unknown type', `04${'00'.repeat(36)}`, 'Damaged', 'pack@0'],
-    ['an entry cut short', `00${'20000000'}${'00'.repeat(31)}`, 'Damaged', 'pack@0'],
-    ['a blob too short to be sealed', `00${'1f000000'}${'00'.repeat(32)}`, 'Damaged', 'pack@0'],
-    ['a compressed blob of length 0', `02${'20000000'}${'00000000'}${'00'.repeat(32)}`, 'Damaged', 'pack@0'],
+    ['an entry cut short', `0020000000${'00'.repeat(31)}`, 'Damaged', 'pack@0'],
+    ['a blob too short to be sealed', `001f000000${'00'.repeat(32)}`, 'Damaged', 'pack@0'],
+    ['a compressed blob of length 0', `022000000000000000${'00'.repeat(32)}`, 'Damaged', 'pack@0'],
     [
       'a pack over 4 GiB',
       `00ffffffff${'00'.repeat(32)}00ffffffff${'00'.repeat(32)}`,
