@@ -201,6 +201,19 @@ describe('small files', () => {
     expect(damaged).toMatchObject([{ id, error: { code: 'Damaged' } }])
   })
 
+  it('are read once as index while the store lists the same ones, also by two at once', async () => {
+    const { repository } = await inMemory()
+    await repository.saveUnpacked('index', encodeIndexFile({ supersedes: [], packs: [] }))
+    const [first, beside] = await Promise.all([repository.loadIndex(), repository.loadIndex()])
+    expect(beside).toBe(first)
+    expect(await repository.loadIndex()).toBe(first)
+    const added = await repository.saveUnpacked('index', Buffer.from('{"packs":[]}'))
+    const second = await repository.loadIndex()
+    expect(second).not.toBe(first)
+    expect(second.indexFiles).toContain(added)
+    expect(repository.index).toBe(second)
+  })
+
   it('make an index that names the file that is damaged', async () => {
     const { files, repository } = await inMemory()
     const good = await repository.saveUnpacked('index', encodeIndexFile({ supersedes: [], packs: [] }))

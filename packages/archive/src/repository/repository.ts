@@ -35,7 +35,11 @@ export interface Repository extends AsyncDisposable {
   readonly compressionLevel: number
   /** Empty until loadIndex. */
   readonly index: BlobIndex
-  /** Reads and merges every index file, anew at each call. Damaged index files fail it by name. */
+  /**
+   * Lists the index files and merges them. Their names are hashes of their content, so when the listing
+   * is that of the last call, so is the answer, or that call's own work while it still runs: it may be
+   * called before a lock is taken, to save the waiting, and again under it. Damaged files fail it by name.
+   */
   loadIndex(): Promise<BlobIndex>
   listFiles(type: FileType): Promise<readonly { readonly id: Hex; readonly size: number }[]>
   /** The JSON of one file: its bytes hash to its name, its MAC verifies. */
@@ -115,6 +119,7 @@ type RepositoryParts = Omit<
 export function repositoryOn(parts: RepositoryParts): Repository {
   const { store, config, sealer } = parts
   const packs = openPackReader(store)
+  const loading = createIndexLoader()
   let index: BlobIndex = createBlobIndex()
   const repository: Repository = {
     ...parts,
@@ -122,7 +127,7 @@ export function repositoryOn(parts: RepositoryParts): Repository {
       return index
     },
     async loadIndex() {
-      index = await readIndex(repository)
+      index = await loading.load(repository)
       return index
     },
     listFiles: async (type) => await Array.fromAsync(store.list(type)),
@@ -162,8 +167,36 @@ export function repositoryOn(parts: RepositoryParts): Repository {
   return repository
 }
 
-async function readIndex(repository: Repository): Promise<BlobIndex> {
-  const files = await repository.listFiles('index')
+interface IndexLoader {
+  load(repository: Repository): Promise<BlobIndex>
+}
+
+function createIndexLoader(): IndexLoader {
+  let last: { readonly listing: string; readonly index: Promise<BlobIndex> } | undefined
+  return {
+    async load(repository) {
+      const files = await repository.listFiles('index')
+      const listing = files
+        .map(({ id }) => id)
+        .sort()
+        .join()
+      if (last?.listing !== listing) last = { listing, index: readIndex(repository, files) }
+      const current = last
+      try {
+        return await current.index
+      } catch (error) {
+        // what failed once is read anew the next time
+        if (last === current) last = undefined
+        throw error
+      }
+    },
+  }
+}
+
+async function readIndex(
+  repository: Repository,
+  files: readonly { readonly id: Hex; readonly size: number }[],
+): Promise<BlobIndex> {
   // an entry takes some 100 bytes of compressed index: a first guess that saves most of the growing
   const bytes = files.reduce((sum, file) => sum + file.size, 0)
   const index = createBlobIndex(Math.ceil(bytes / 100))

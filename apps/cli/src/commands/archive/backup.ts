@@ -35,7 +35,7 @@ export const backupVerb: Verb<BackupFlags, BackupOptions> = {
     return await withRepository(
       options.repository,
       cli,
-      { lock, output: options.output },
+      { lock, output: options.output, readsIndex: true },
       async (repository, signal) => await makeSnapshot({ repository, signal }, options, cli),
     )
   },

@@ -56,7 +56,7 @@ export const dumpVerb: Verb<DumpFlags, DumpOptions> = {
     await withRepository(
       options.repository,
       cli,
-      { lock: 'shared', output: options.output },
+      { lock: 'shared', output: options.output, readsIndex: true },
       async (repository, signal) => {
         await repository.loadIndex()
         const { tree } = await resolveTree(repository, options.snapshot, options.filter)

@@ -19,6 +19,8 @@ import type { S3Settings } from './s3-flags.ts'
 export interface AccessOptions {
   readonly lock: LockKind | 'none'
   readonly output: OutputOptions
+  /** The body will load the index; reading begins while the lock is waited for. */
+  readonly readsIndex?: boolean
   /** What the prompt asks for. */
   readonly what?: string
 }
@@ -47,6 +49,8 @@ export async function withRepository<T>(
   await using store = await openLocation(options, cli, access.output)
   await using repository = await openWithPassword(store, options, cli, access)
   if (access.lock === 'none' || !options.lock) return await body(repository, cli.signal)
+  // under the lock the index is listed again, so what is read now is used only if it is still the same
+  if (access.readsIndex === true) repository.loadIndex().catch(() => undefined)
   const say = (message: string): void => {
     if (!access.output.quiet && !access.output.json) cli.screen.warn(message)
   }

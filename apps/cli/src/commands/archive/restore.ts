@@ -51,7 +51,7 @@ export const restoreVerb: Verb<RestoreFlags, RestoreOptions> = {
     await withRepository(
       options.repository,
       cli,
-      { lock: 'shared', output: options.output },
+      { lock: 'shared', output: options.output, readsIndex: true },
       async (repository, signal) => await restore({ repository, signal }, options, cli),
     ),
 }

@@ -39,17 +39,22 @@ export const statsVerb: Verb<StatsFlags, StatsOptions> = {
   },
   parse: (given) => ({ ...parseManySnapshots(given), mode: given.flags.mode ?? 'restore-size' }),
   run: async ({ repository: source, output, ids, filter, mode }, cli) =>
-    await withRepository(source, cli, { lock: 'shared', output }, async (repository, signal) => {
-      await repository.loadIndex()
-      const snapshots = await selectSnapshots(repository, ids, filter, cli)
-      const result = await (async () => {
-        using progress = openProgress({ screen: cli.screen, now: cli.now, output })
-        return await stats(repository, { snapshots, mode, signal }, progress.sink)
-      })()
-      if (output.json) cli.screen.print(jsonLine(statsJson(result)))
-      else for (const line of formatStats(result, mode)) cli.screen.print(line)
-      return exitStatus.done
-    }),
+    await withRepository(
+      source,
+      cli,
+      { lock: 'shared', output, readsIndex: true },
+      async (repository, signal) => {
+        await repository.loadIndex()
+        const snapshots = await selectSnapshots(repository, ids, filter, cli)
+        const result = await (async () => {
+          using progress = openProgress({ screen: cli.screen, now: cli.now, output })
+          return await stats(repository, { snapshots, mode, signal }, progress.sink)
+        })()
+        if (output.json) cli.screen.print(jsonLine(statsJson(result)))
+        else for (const line of formatStats(result, mode)) cli.screen.print(line)
+        return exitStatus.done
+      },
+    ),
 }
 
 /** restic's lines. Pure. */
