@@ -23,3 +23,10 @@ test('a line of output keeps its line ends and tabs, and nothing else that moves
   expect(escapeControls('a\n\tb')).toBe('a\n\tb')
   expect(escapeControls('gone\r\u001b[2K\u009bok \u202e')).toBe('gone\\r\\x1b[2K\\u009bok \\u202e')
 })
+
+test('a line of JSON holds nothing that steers a terminal, and parses to the same value', () => {
+  const value = { path: 'del\u007f c1\u0085 bidi\u202e\u2066 end' }
+  const line = jsonLine(value)
+  expect(escapeControls(line)).toBe(line)
+  expect(JSON.parse(line)).toEqual(value)
+})

@@ -54,7 +54,7 @@ describe('a set of ids', () => {
   it.each([
     ['with room for all', 40_000, 1],
     ['whose capacity is less than what comes', 5000, 1],
-    ['of two segments', 20_000, 2],
+    ['of two segments', 40_000, 2],
   ])('loses no id to four threads that add the same ones at once, %s', async (_, capacity, segmentCount) => {
     const count = 20_000
     const ids = new SharedArrayBuffer(count * 32)
