@@ -197,9 +197,10 @@ async function readIndex(
   repository: Repository,
   files: readonly { readonly id: Hex; readonly size: number }[],
 ): Promise<BlobIndex> {
-  // an entry takes some 100 bytes of compressed index: a first guess that saves most of the growing
+  // An entry takes at least 40 bytes of compressed index, 32 of them a hash. Room that is not needed is never touched
+  // and costs nothing; growing would for a moment hold everything twice.
   const bytes = files.reduce((sum, file) => sum + file.size, 0)
-  const index = createBlobIndex(Math.ceil(bytes / 100))
+  const index = createBlobIndex(Math.ceil(bytes / 40))
   await mapConcurrently(files, repository.store.connections, async ({ id }) => {
     index.readIndexFile(id, await repository.loadUnpacked('index', id))
   })
