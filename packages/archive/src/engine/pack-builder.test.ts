@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { seededRandom } from '../../../../tests/seeded-random.ts'
 import { sha256Hex } from '../format/ids.ts'
-import { type BlobType, decodePackHeader } from '../format/pack-header.ts'
+import { type BlobType, decodePackHeader, SEAL_OVERHEAD } from '../format/pack-header.ts'
 import { randomMasterKey } from '../repository/master-key.ts'
 import { createPackBuilder, createVerifier, type FinishedPack, type PackBuilder } from './pack-builder.ts'
 import { openPrimitives, type Primitives } from './primitives.ts'
 import { fc, test } from './property.testing.ts'
-import { openSealer, SEAL_OVERHEAD, type Sealer } from './sealer.ts'
+import { openSealer, type Sealer } from './sealer.ts'
 
 const masterKey = randomMasterKey()
 const primitives = openPrimitives({ level: 2 })

@@ -1,16 +1,21 @@
 import { HoldfastError } from '@holdfast/contract'
 import { type Hex, sha256Hex } from '../format/ids.ts'
-import { type BlobType, encodePackHeader, type PackedBlob } from '../format/pack-header.ts'
+import {
+  type BlobType,
+  encodePackHeader,
+  MAX_HEADER_ENTRY_BYTES,
+  type PackedBlob,
+  SEAL_OVERHEAD,
+} from '../format/pack-header.ts'
 import type { Primitives } from './primitives.ts'
-import { SEAL_OVERHEAD, type Sealer } from './sealer.ts'
+import type { Sealer } from './sealer.ts'
 
 /** Pack size aimed at, in bytes, as restic's default. */
 export const DEFAULT_PACK_BYTES = 16 * 1024 * 1024
 
 /** Blobs in one pack at most: keeps its header under 1.4 MB (41 bytes each), where the format allows 16 MiB. */
 const MAX_PACK_BLOBS = 32768
-const HEADER_ENTRY_BYTES = 41
-const HEADER_ROOM = MAX_PACK_BLOBS * HEADER_ENTRY_BYTES + SEAL_OVERHEAD + 4
+const HEADER_ROOM = MAX_PACK_BLOBS * MAX_HEADER_ENTRY_BYTES + SEAL_OVERHEAD + 4
 
 export interface PackBuilderOptions {
   readonly type: BlobType

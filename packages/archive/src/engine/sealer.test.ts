@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import { SEAL_OVERHEAD } from '../format/pack-header.ts'
 import { randomMasterKey } from '../repository/master-key.ts'
 import { openPrimitives } from './primitives.ts'
-import { openSealer, SEAL_OVERHEAD } from './sealer.ts'
+import { openSealer } from './sealer.ts'
 
 const key = randomMasterKey()
 const sealer = openSealer(key, openPrimitives())

@@ -1,10 +1,8 @@
 import { randomFillSync, timingSafeEqual } from 'node:crypto'
 import { HoldfastError } from '@holdfast/contract'
 import type { MasterKey } from '../format/key-file.ts'
+import { SEAL_OVERHEAD } from '../format/pack-header.ts'
 import type { Primitives } from './primitives.ts'
-
-/** Bytes that sealing adds: a 16-byte IV before, a 16-byte MAC after. */
-export const SEAL_OVERHEAD = 32
 
 /**
  * restic's authenticated encryption: IV || AES-256-CTR(plain) || Poly1305-AES(ciphertext). The MAC

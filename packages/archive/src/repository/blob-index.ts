@@ -1,8 +1,7 @@
 import { HoldfastError } from '@holdfast/contract'
-import { SEAL_OVERHEAD } from '../engine/sealer.ts'
 import type { Hex } from '../format/ids.ts'
 import { type IndexPack, type ScannedBlob, scanIndexFile } from '../format/index-file.ts'
-import type { BlobType, PackedBlob } from '../format/pack-header.ts'
+import { type BlobType, type PackedBlob, SEAL_OVERHEAD } from '../format/pack-header.ts'
 
 export interface BlobLocation {
   readonly packId: Hex

@@ -2,7 +2,7 @@ import { randomBytes, scrypt } from 'node:crypto'
 import { hostname, userInfo } from 'node:os'
 import { HoldfastError } from '@holdfast/contract'
 import type { Primitives } from '../engine/primitives.ts'
-import { openSealer, SEAL_OVERHEAD } from '../engine/sealer.ts'
+import { openSealer } from '../engine/sealer.ts'
 import { formatGoTime } from '../format/go-time.ts'
 import { type Hex, sha256Hex } from '../format/ids.ts'
 import {
@@ -13,6 +13,7 @@ import {
   type KeyFile,
   type MasterKey,
 } from '../format/key-file.ts'
+import { SEAL_OVERHEAD } from '../format/pack-header.ts'
 import type { BlobStore } from '../stores/blob-store.ts'
 
 /** scrypt cost: memory is 128 * N * r bytes (32 MiB here), work N * r * p. */
