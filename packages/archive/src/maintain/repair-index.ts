@@ -2,7 +2,7 @@ import { type HoldfastError, isHoldfastError } from '@holdfast/contract'
 import type { Hex } from '../format/ids.ts'
 import { decodeIndexFile, type IndexPack } from '../format/index-file.ts'
 import type { ProgressSink } from '../progress.ts'
-import { type BlobIndexBuilder, createBlobIndex } from '../repository/blob-index.ts'
+import { type BlobIndexBuilder, createBlobIndex, expectedBlobs } from '../repository/blob-index.ts'
 import { mapConcurrently } from '../repository/map-concurrently.ts'
 import type { Repository } from '../repository/repository.ts'
 import { packFileBytes } from './pack-use.ts'
@@ -92,7 +92,7 @@ export async function readEveryIndexFile(
   onPack: (pack: IndexPack, file: Hex) => void = () => undefined,
 ): Promise<ReadIndexFiles> {
   const files = await repo.listFiles('index')
-  const index = createBlobIndex(Math.ceil(files.reduce((sum, { size }) => sum + size, 0) / 100))
+  const index = createBlobIndex(expectedBlobs(files))
   const readable: Hex[] = []
   const damaged: { readonly id: Hex; readonly error: HoldfastError }[] = []
   await mapConcurrently(files, repo.store.connections, async ({ id }) => {

@@ -68,6 +68,15 @@ export function createBlobIndex(expectedBlobs = 1024): BlobIndexBuilder {
   return new BlobTable(Math.max(1024, expectedBlobs))
 }
 
+/**
+ * At most how many blobs index files of these sizes (bytes, as stored) name: an entry takes at least 40, 32 of them a
+ * hash that does not compress. Room that is not needed is never touched and costs nothing; growing would for a moment
+ * hold everything twice.
+ */
+export function expectedBlobs(files: readonly { readonly size: number }[]): number {
+  return Math.ceil(files.reduce((sum, { size }) => sum + size, 0) / 40)
+}
+
 class BlobTable implements BlobIndexBuilder {
   readonly indexFiles: Hex[] = []
   readonly #table: Table

@@ -7,7 +7,7 @@ import type { MasterKey } from '../format/key-file.ts'
 import { type BlobType, SEAL_OVERHEAD } from '../format/pack-header.ts'
 import { decodeTree, type TreeNode } from '../format/tree.ts'
 import type { BlobStore, FileType } from '../stores/blob-store.ts'
-import { type BlobIndex, type BlobLocation, createBlobIndex } from './blob-index.ts'
+import { type BlobIndex, type BlobLocation, createBlobIndex, expectedBlobs } from './blob-index.ts'
 import { mapConcurrently } from './map-concurrently.ts'
 import { findMasterKey } from './master-key.ts'
 import { openPackReader, type PackReader } from './pack-reader.ts'
@@ -197,10 +197,7 @@ async function readIndex(
   repository: Repository,
   files: readonly { readonly id: Hex; readonly size: number }[],
 ): Promise<BlobIndex> {
-  // An entry takes at least 40 bytes of compressed index, 32 of them a hash. Room that is not needed is never touched
-  // and costs nothing; growing would for a moment hold everything twice.
-  const bytes = files.reduce((sum, file) => sum + file.size, 0)
-  const index = createBlobIndex(Math.ceil(bytes / 40))
+  const index = createBlobIndex(expectedBlobs(files))
   await mapConcurrently(files, repository.store.connections, async ({ id }) => {
     index.readIndexFile(id, await repository.loadUnpacked('index', id))
   })

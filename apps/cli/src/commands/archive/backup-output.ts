@@ -3,6 +3,7 @@ import { formatSize } from '../../terminal/format-size.ts'
 import { formatDuration } from '../../terminal/format-time.ts'
 import type { EventToJson } from '../../terminal/progress.ts'
 import { fractionDone, secondsLeft } from '../../terminal/progress-view.ts'
+import { countsJson } from './snapshot-json.ts'
 
 /** restic's words for what a backup did. Pure. */
 export function formatBackupSummary(
@@ -43,18 +44,7 @@ export function backupSummaryJson(result: BackupResult, dryRun: boolean): object
   return {
     message_type: 'summary',
     dry_run: dryRun ? true : undefined,
-    files_new: summary.filesNew,
-    files_changed: summary.filesChanged,
-    files_unmodified: summary.filesUnmodified,
-    dirs_new: summary.dirsNew,
-    dirs_changed: summary.dirsChanged,
-    dirs_unmodified: summary.dirsUnmodified,
-    data_blobs: summary.dataBlobs,
-    tree_blobs: summary.treeBlobs,
-    data_added: summary.dataAdded,
-    data_added_packed: summary.dataAddedPacked,
-    total_files_processed: summary.totalFilesProcessed,
-    total_bytes_processed: summary.totalBytesProcessed,
+    ...countsJson(summary),
     total_duration: result.durationMs / 1000,
     backup_start: summary.backupStart,
     backup_end: summary.backupEnd,

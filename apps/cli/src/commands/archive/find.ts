@@ -110,7 +110,7 @@ export const findVerb: Verb<FindFlags, FindOptions> = {
     await withRepository(
       options.repository,
       cli,
-      { lock: 'shared', output: options.output },
+      { lock: 'shared', output: options.output, readsIndex: true },
       async (repository) => {
         await repository.loadIndex()
         const chosen = await selectSnapshots(repository, options.snapshots, options.filter, cli)

@@ -80,7 +80,7 @@ export const lsVerb: Verb<LsFlags, LsOptions> = {
     await withRepository(
       options.repository,
       cli,
-      { lock: 'shared', output: options.output },
+      { lock: 'shared', output: options.output, readsIndex: true },
       async (repository) => {
         await repository.loadIndex()
         const { snapshot, tree } = await resolveTree(repository, options.snapshot, options.filter)

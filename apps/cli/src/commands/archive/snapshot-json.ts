@@ -1,4 +1,4 @@
-import type { StoredSnapshot } from '@holdfast/archive'
+import type { SnapshotSummary, StoredSnapshot } from '@holdfast/archive'
 
 /** A snapshot as restic's JSON output has it: empty members are left out. Pure. */
 export function snapshotJson(snapshot: StoredSnapshot): Readonly<Record<string, unknown>> {
@@ -26,6 +26,13 @@ function summaryJson({ summary }: StoredSnapshot): Readonly<Record<string, unkno
   return {
     backup_start: summary.backupStart,
     backup_end: summary.backupEnd,
+    ...countsJson(summary),
+  }
+}
+
+/** What a backup counted, under restic's names. */
+export function countsJson(summary: SnapshotSummary): Readonly<Record<string, number>> {
+  return {
     files_new: summary.filesNew,
     files_changed: summary.filesChanged,
     files_unmodified: summary.filesUnmodified,
